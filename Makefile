@@ -1,0 +1,200 @@
+# make             build the module and install Litestream, both in build/
+# make run         a demo on http://127.0.0.1:8080/ (DB=path REPLICA=url PORT=n)
+# make test        all checks and tests
+# make check       only what needs no nginx running: style and unit tests
+# make sanitize    the tests, nginx and the module built with ASan and UBSan
+# make valgrind    the tests, nginx run under valgrind
+# make install     the module into nginx's folder of modules
+# make deps        Debian packages and Litestream; the others begin with it
+# make clean       remove build/; make distclean: the demo's data in run/ too
+
+SHELL = /bin/sh
+
+CFLAGS  = -g -O2 -fstack-protector-strong -Wformat -Werror=format-security \
+	  -D_FORTIFY_SOURCE=2
+LDFLAGS = -Wl,-z,relro -Wl,-z,now
+
+# the headers and the configure script of nginx-dev, and its nginx
+NGINX_SRC    = /usr/share/nginx/src
+NGINX_BINARY = $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
+
+# test files, and how many at a time: make test TESTS=t/restore.t
+TESTS = $(sort $(wildcard t/*.t))
+JOBS  = 4
+
+PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
+	   'libcurl4-openssl-dev|libcurl4-gnutls-dev' \
+	   sqlite3 perl curl ca-certificates python3
+
+SOURCES = $(wildcard ngx_litestream_module/*.[ch])
+CHECKED = $(SOURCES) $(wildcard t/unit/*.[ch])
+SCRIPTS = config .ci/run $(wildcard tools/*)
+PERL    = $(wildcard t/*.t t/lib/Test/*.pm t/lib/Test/*/*.pm t/bin/*)
+UNITS   = $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
+
+MODULE = build/ngx_litestream_module.so
+
+ifneq ($(words $(CURDIR)),1)
+$(error nginx cannot be built in a folder with a space in its name: $(CURDIR))
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: all deps packages run test test-all check style unit prove sanitize \
+	valgrind install clean distclean FORCE
+
+all: $(MODULE) build/litestream
+
+
+# what has to be there
+
+deps: packages build/litestream
+
+packages:
+	@tools/install-packages $(PACKAGES)
+
+# exit status 3: pip is missing
+
+build/litestream: packages FORCE
+	@tools/install-litestream $@ || { \
+	    [ $$? = 3 ] \
+	    && tools/install-packages python3-pip \
+	    && tools/install-litestream $@; \
+	}
+
+
+# the module
+#
+# nginx's own Makefile knows what depends on what, so it is always asked.
+# nginx compiles everything, this module too, with -W (which is -Wextra) -Wall
+# -Wpointer-arith -Wno-unused-parameter -Werror.
+
+$(MODULE): build/nginx/objs/Makefile FORCE
+	@$(MAKE) --no-print-directory -s -C build/nginx -f objs/Makefile modules
+	@cmp -s build/nginx/objs/$(@F) $@ || { \
+	    cp build/nginx/objs/$(@F) $@.new && mv $@.new $@ \
+	    && echo "built $@"; \
+	}
+
+build/nginx/objs/Makefile: config build/settings
+	@rm -rf build/nginx
+	@cp -R $(NGINX_SRC) build/nginx
+	@echo "configuring, see build/configure.log"
+	@cd build/nginx && bash -c '. ./conf_flags \
+	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc-opt="$(CFLAGS)" \
+	           --with-ld-opt="$(LDFLAGS)" --add-dynamic-module=$(CURDIR)' \
+	    >../configure.log 2>&1 || { tail -n 5 ../configure.log; exit 1; }
+
+# changes with all that "configure" has to be run again for: the options
+# below, the version of nginx, and where this folder is
+
+build/settings: packages FORCE
+	@mkdir -p build
+	@{ \
+	    echo '$(CURDIR) $(CFLAGS) $(LDFLAGS) $(SANITIZE)' \
+	    && grep 'define NGINX_VERSION' $(NGINX_SRC)/src/core/nginx.h \
+	    && cat $(NGINX_SRC)/conf_flags; \
+	} >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+
+run: all
+	@exec env DB='$(DB)' REPLICA='$(REPLICA)' PORT='$(PORT)' \
+	    NGINX_BINARY='$(NGINX_BINARY)' tools/run
+
+
+# tests
+
+test: all
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory prove
+	@echo "all checks and tests passed"
+
+test-all: test
+
+prove: all
+	TEST_NGINX_BINARY='$(NGINX_BINARY)' prove -It/lib -j$(JOBS) $(TESTS)
+
+check: style unit
+
+style: packages
+	@tools/check-style $(CHECKED) $(SCRIPTS) $(PERL)
+	@for f in $(notdir $(SOURCES)); do \
+	    grep -q "/$$f " config || { echo "config: no $$f"; exit 1; }; \
+	done
+	@echo "style: ok"
+
+unit: $(UNITS)
+	@prove -e '' $(UNITS)
+
+# Each t/unit/NAME.c is a program, which may include sources of the module.
+# A line " * CFLAGS: ..." in it is added to the command.  nginx's headers
+# count as the system's: their warnings are not ours.
+
+UNIT_INCS = -Ingx_litestream_module $(addprefix -isystem build/nginx/, \
+	    src/core src/event src/event/modules src/os/unix objs src/http \
+	    src/http/modules src/http/v2)
+
+build/unit/%: t/unit/%.c $(CHECKED) build/nginx/objs/Makefile
+	@mkdir -p build/unit
+	@$(CC) -g -O1 -Wall -Wextra -Werror -Wno-unused-parameter \
+	    -fsanitize=address,undefined -fno-sanitize-recover=all \
+	    $(UNIT_INCS) -o $@ $< -lyaml -lsqlite3 -lcurl -lpcre2-8 \
+	    $(shell sed -n 's/^ \* CFLAGS: //p' $<)
+
+
+# nginx itself built with sanitizers, the module in it.  NGX_DEBUG_PALLOC
+# makes each allocation from a pool one of malloc(), so that overruns show.
+# nginx 1.22 passes NULL with length 0 to memcpy() and the like.
+
+SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
+	   -DNGX_DEBUG_PALLOC=1
+
+sanitize: all build/sanitize/objs/nginx
+	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 \
+	TEST_NGINX_BINARY='$(CURDIR)/build/sanitize/objs/nginx' \
+	TEST_NGINX_MODULE=static TEST_SLOW=3 \
+	    prove -It/lib -j$(JOBS) $(TESTS)
+	@echo "all tests passed with sanitizers"
+
+build/sanitize/objs/nginx: build/sanitize/objs/Makefile FORCE
+	@$(MAKE) --no-print-directory -s -j$(JOBS) -C build/sanitize \
+	    -f objs/Makefile binary
+
+build/sanitize/objs/Makefile: config build/settings
+	@tools/nginx-source build/nginx-source
+	@rm -rf build/sanitize
+	@cp -R build/nginx-source build/sanitize
+	@echo "configuring, see build/sanitize.log"
+	@cd build/sanitize && bash -c '. ../nginx/conf_flags \
+	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc-opt="$(SANITIZE)" \
+	           --with-ld-opt="-fsanitize=address,undefined" \
+	           --add-module=$(CURDIR)' \
+	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
+
+valgrind: all
+	@tools/install-packages valgrind
+	@rm -rf build/valgrind
+	@mkdir -p build/valgrind
+	VALGRIND_NGINX='$(NGINX_BINARY)' \
+	VALGRIND_LOGS='$(CURDIR)/build/valgrind' \
+	TEST_NGINX_BINARY='$(CURDIR)/tools/valgrind-nginx' TEST_SLOW=10 \
+	    prove -It/lib -j$(JOBS) $(TESTS); \
+	    rc=$$?; cat build/valgrind/*.log >build/valgrind.log; \
+	    cat build/valgrind.log; [ $$rc = 0 ] && [ ! -s build/valgrind.log ]
+	@echo "all tests passed under valgrind"
+
+
+install: all
+	@DESTDIR='$(DESTDIR)' NGINX_BINARY='$(NGINX_BINARY)' \
+	    tools/install-module $(MODULE)
+
+clean:
+	rm -rf build
+	@[ ! -e run ] || echo "the demo's data is left in run/ (make distclean)"
+
+distclean: clean
+	rm -rf run
+
+FORCE:

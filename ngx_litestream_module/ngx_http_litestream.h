@@ -1,0 +1,196 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+#ifndef _NGX_HTTP_LITESTREAM_H_INCLUDED_
+#define _NGX_HTTP_LITESTREAM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_litestream.h"
+
+
+/* a directive as it was said; looked at when all of them have been read */
+
+typedef struct {
+    ngx_str_t                   *args;  /* NUL-ended; args[0]: its name */
+    ngx_uint_t                   nargs;
+    u_char                      *file;  /* NULL: it was not said */
+    ngx_uint_t                   line;
+} ngx_http_litestream_said_t;
+
+
+typedef struct {
+    ngx_litestream_conf_t        lcf;
+
+    ngx_http_litestream_said_t   bin;
+    ngx_http_litestream_said_t   state_path;
+    ngx_http_litestream_said_t   user;
+    ngx_http_litestream_said_t   restore;
+    ngx_http_litestream_said_t   log;
+
+    ngx_open_file_t             *log_file;   /* NULL: the cycle's log */
+} ngx_http_litestream_main_conf_t;
+
+
+/* http{} has one of these as well: what is said outside of server{} */
+
+typedef struct {
+    ngx_array_t                  said;  /* of said_t: litestream_db */
+    ngx_http_litestream_said_t   replica;
+
+    ngx_array_t                  dbs;   /* of ngx_litestream_db_t * */
+} ngx_http_litestream_srv_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                   api;
+    ngx_flag_t                   write;
+    ngx_array_t                 *dbs;   /* of ngx_litestream_db_t *, by db= */
+
+    ngx_array_t                 *names; /* of ngx_str_t, as said by db= */
+    ngx_http_litestream_said_t   said;
+} ngx_http_litestream_loc_conf_t;
+
+
+/*
+ * The databases that a request may see: those of db= in its location, else
+ * those of its server{}, else all.  Of ngx_litestream_db_t *, possibly
+ * empty, never NULL.  Worker, does not block.
+ */
+
+ngx_array_t *ngx_http_litestream_dbs(ngx_http_request_t *r);
+
+/*
+ * What can be checked only when the whole configuration is known, and the
+ * digest.  The core module calls it from its init_conf, nothing else fails
+ * later.  NGX_CONF_OK, or NGX_CONF_ERROR after it has been logged.
+ */
+
+char *ngx_http_litestream_check(ngx_cycle_t *cycle);
+
+/* ngx_http_litestream_setup.c: everything else that can be refused */
+
+ngx_int_t ngx_http_litestream_setup(ngx_conf_t *cf,
+    ngx_http_litestream_main_conf_t *lmcf,
+    ngx_http_litestream_srv_conf_t *lscf);
+
+/* content handler of litestream_api: ngx_http_litestream_api.c */
+
+ngx_int_t ngx_http_litestream_api_handler(ngx_http_request_t *r);
+
+
+/*
+ * The configuration's own: ngx_litestream_database.c, _replica.c, _user.c.
+ * All of it runs while the configuration is read, in any process that does,
+ * and may block on the file system and in NSS; nothing is changed there.
+ */
+
+#define NGX_LITESTREAM_READ      4
+#define NGX_LITESTREAM_WRITE     2
+#define NGX_LITESTREAM_SEARCH    1   /* or execute */
+
+
+typedef struct {
+    uid_t                        uid;
+    gid_t                        gid;
+    ngx_str_t                    user;  /* name, or number as text */
+    ngx_str_t                    group;
+    ngx_array_t                  gids;  /* of gid_t, supplementary too */
+} ngx_litestream_user_t;
+
+
+typedef struct {
+    ngx_conf_t                  *cf;
+    ngx_litestream_conf_t       *lcf;
+    ngx_litestream_user_t       *user;  /* litestream_user, or NULL */
+    ngx_array_t                  users; /* of ngx_litestream_user_t * */
+    ngx_rbtree_t                 aliases;
+    ngx_rbtree_t                 files;
+    ngx_rbtree_node_t            sentinel;
+} ngx_litestream_parse_t;
+
+
+ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
+    ngx_conf_t *cf, ngx_litestream_conf_t *lcf);
+
+/*
+ * Adds one database, and its group when it is the first of it, to the
+ * configuration.  replica: the litestream_replica that applies, or NULL.
+ * NULL: refused, it has been logged.
+ */
+
+ngx_litestream_db_t *ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica);
+
+/*
+ * A litestream_replica by itself, once, whether databases use it or not; the
+ * replica of a database; and no two databases with the same replica.
+ */
+
+ngx_int_t ngx_litestream_replica_check(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *replica);
+ngx_litestream_replica_t *ngx_litestream_replica_parse(
+    ngx_litestream_parse_t *parse, ngx_litestream_db_t *db,
+    ngx_http_litestream_said_t *said, ngx_str_t *url,
+    ngx_http_litestream_said_t *replica);
+ngx_int_t ngx_litestream_replicas_check(ngx_litestream_parse_t *parse);
+
+ngx_litestream_group_t *ngx_litestream_group_get(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_user_t *user,
+    ngx_str_t *type);
+
+/* find: by name or number; get: group is NULL unless one was said */
+
+ngx_litestream_user_t *ngx_litestream_user_find(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *user, ngx_str_t *group);
+ngx_litestream_user_t *ngx_litestream_user_get(ngx_litestream_parse_t *parse,
+    ngx_str_t *group, uid_t uid, gid_t gid);
+
+/* NGX_OK when each group's user may execute the file, else NGX_ERROR */
+
+ngx_int_t ngx_litestream_exec_check(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *name);
+
+/*
+ * 1 when the user may: pass all directories of a path, use a file that has
+ * this information, use a file that will have this owner and mode.
+ */
+
+ngx_uint_t ngx_litestream_may_search(ngx_litestream_user_t *user,
+    ngx_str_t *path, ngx_str_t *refuses, ngx_file_info_t *fi);
+ngx_uint_t ngx_litestream_may(ngx_litestream_user_t *user, u_char *name,
+    ngx_file_info_t *fi, ngx_uint_t need);
+ngx_uint_t ngx_litestream_mode(ngx_litestream_user_t *user, uid_t uid,
+    gid_t gid, ngx_uint_t mode, ngx_uint_t need);
+
+/* a mode for "%04ui" */
+
+ngx_uint_t ngx_litestream_octal(ngx_uint_t mode);
+
+/* NGX_ERROR: ngx_errno is set */
+
+ngx_int_t ngx_litestream_real_path(ngx_pool_t *pool, ngx_str_t *path,
+    ngx_str_t *real);
+
+/* 1: a path that is absolute and has no control characters in it */
+
+ngx_uint_t ngx_litestream_path_valid(ngx_str_t *path);
+
+/* the value of an environment variable nginx was started with, or NULL */
+
+char *ngx_litestream_env(char *name);
+char *ngx_litestream_systemd_hint(void);
+
+/* ngx_conf_log_error() with the directive's own file and line */
+
+void ngx_cdecl ngx_litestream_said_error(ngx_log_t *log,
+    ngx_http_litestream_said_t *said, ngx_err_t err, const char *fmt, ...);
+
+
+#endif /* _NGX_HTTP_LITESTREAM_H_INCLUDED_ */

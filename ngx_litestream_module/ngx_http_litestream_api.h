@@ -1,0 +1,150 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+#ifndef _NGX_HTTP_LITESTREAM_API_H_INCLUDED_
+#define _NGX_HTTP_LITESTREAM_API_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_litestream.h"
+#include "ngx_http_litestream.h"
+
+
+/* arguments, as bits */
+
+#define NGX_HTTP_LITESTREAM_ARG_DB           0x0001
+#define NGX_HTTP_LITESTREAM_ARG_REPLICATING  0x0002
+#define NGX_HTTP_LITESTREAM_ARG_MAX_LAG      0x0004
+#define NGX_HTTP_LITESTREAM_ARG_VERIFIED     0x0008
+#define NGX_HTTP_LITESTREAM_ARG_MODE         0x0010
+#define NGX_HTTP_LITESTREAM_ARG_TIMEOUT      0x0020
+
+/* what a verification's JSON has besides its result */
+
+#define NGX_HTTP_LITESTREAM_VERIFY_AT        0x0001
+#define NGX_HTTP_LITESTREAM_VERIFY_RUNNING   0x0002
+#define NGX_HTTP_LITESTREAM_VERIFY_NEVER     0x0004
+
+
+/* one answer being written: a chain of buffers that grows */
+
+typedef struct {
+    ngx_pool_t                *pool;
+    ngx_chain_t               *out;
+    ngx_chain_t              **last;
+    ngx_buf_t                 *buf;
+    off_t                      size;
+    unsigned                   comma:1;
+    unsigned                   failed:1;     /* no memory */
+} ngx_http_litestream_json_t;
+
+
+typedef struct {
+    ngx_http_request_t        *request;
+    ngx_array_t               *dbs;     /* of ngx_litestream_db_t *: asked */
+    ngx_uint_t                 args;    /* NGX_HTTP_LITESTREAM_ARG_XXX */
+    ngx_uint_t                 mode;
+    ngx_msec_t                 timeout;
+    int64_t                    max_lag;      /* ms */
+    int64_t                    verified;     /* ms */
+    ngx_str_t                  error;
+
+    unsigned                   one:1;   /* the URI names the database */
+    unsigned                   write:1;
+    unsigned                   replicating:1;
+} ngx_http_litestream_api_t;
+
+
+/*
+ * The writer: ngx_http_litestream_json.c.  A member's key is NULL in an
+ * array, or after ngx_http_litestream_json_key().  What is unknown becomes
+ * null: an empty text, a number below 0, a time or TXID of 0.  Texts may
+ * hold anything.  Without memory it does nothing and sets failed.
+ */
+
+void ngx_http_litestream_json_init(ngx_http_litestream_json_t *json,
+    ngx_pool_t *pool);
+void ngx_http_litestream_json_open(ngx_http_litestream_json_t *json,
+    char *key, u_char bracket);
+void ngx_http_litestream_json_close(ngx_http_litestream_json_t *json,
+    u_char bracket);
+void ngx_http_litestream_json_end(ngx_http_litestream_json_t *json);
+void ngx_http_litestream_json_key(ngx_http_litestream_json_t *json,
+    u_char *data, size_t len);
+void ngx_http_litestream_json_null(ngx_http_litestream_json_t *json,
+    char *key);
+void ngx_http_litestream_json_bool(ngx_http_litestream_json_t *json,
+    char *key, ngx_uint_t value);
+void ngx_http_litestream_json_number(ngx_http_litestream_json_t *json,
+    char *key, int64_t value);
+void ngx_http_litestream_json_seconds(ngx_http_litestream_json_t *json,
+    char *key, int64_t ms);
+void ngx_http_litestream_json_time(ngx_http_litestream_json_t *json,
+    char *key, int64_t ms);
+void ngx_http_litestream_json_txid(ngx_http_litestream_json_t *json,
+    char *key, uint64_t txid);
+void ngx_http_litestream_json_text(ngx_http_litestream_json_t *json,
+    char *key, u_char *data, size_t len);
+void ngx_http_litestream_json_chars(ngx_http_litestream_json_t *json,
+    char *key, char *data, size_t size);
+
+
+/*
+ * GET endpoints, from the status file alone: ngx_http_litestream_status.c.
+ * They write the answer and return its status.  Worker, no I/O.
+ */
+
+ngx_uint_t ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_json_t *json);
+ngx_uint_t ngx_http_litestream_ready_get(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_json_t *json);
+ngx_uint_t ngx_http_litestream_verify_get(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_json_t *json);
+
+/* one verification; flags: NGX_HTTP_LITESTREAM_VERIFY_XXX */
+
+void ngx_http_litestream_verify_json(ngx_http_litestream_json_t *json,
+    char *key, ngx_litestream_db_t *db, ngx_litestream_verify_result_t *v,
+    ngx_uint_t flags);
+
+/* ms since 1970, of the cached time */
+
+int64_t ngx_http_litestream_now(void);
+
+
+/*
+ * POST endpoints: ngx_http_litestream_wait.c.  They ask the supervisor and
+ * return NGX_DONE, or what ngx_http_litestream_api_send() returned when
+ * there is nothing to wait for.  Worker, never block.
+ */
+
+ngx_int_t ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx);
+ngx_int_t ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx);
+
+
+/* 200, or 403 and ctx->error: ngx_http_litestream_site.c.  Worker. */
+
+ngx_uint_t ngx_http_litestream_site(ngx_http_litestream_api_t *ctx);
+
+
+/* keeps the text of an error for the answer, returns its status */
+
+ngx_uint_t ngx_http_litestream_api_error(ngx_http_litestream_api_t *ctx,
+    ngx_uint_t status, const char *fmt, ...);
+
+/*
+ * Ends the JSON and sends it with this status; what it returns is for
+ * ngx_http_finalize_request().  In ngx_http_litestream_api.c.
+ */
+
+ngx_int_t ngx_http_litestream_api_send(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_http_litestream_json_t *json);
+
+
+#endif /* _NGX_HTTP_LITESTREAM_API_H_INCLUDED_ */

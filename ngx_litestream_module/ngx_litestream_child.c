@@ -1,0 +1,878 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/* one "litestream replicate" for each group: start, states, log, end */
+
+
+#include "ngx_litestream_supervisor.h"
+
+
+#define NGX_LITESTREAM_PIPE_SIZE   (1024 * 1024)
+
+
+static void ngx_litestream_group_event(ngx_litestream_rgroup_t *rg,
+    ngx_uint_t event);
+static void ngx_litestream_group_kick_handler(ngx_event_t *ev);
+static void ngx_litestream_group_timer_handler(ngx_event_t *ev);
+static void ngx_litestream_group_start(ngx_litestream_rgroup_t *rg);
+static pid_t ngx_litestream_group_spawn(ngx_litestream_rgroup_t *rg);
+static ngx_int_t ngx_litestream_group_file(ngx_litestream_rgroup_t *rg,
+    char *name, u_char *use);
+static void ngx_litestream_group_exited(ngx_litestream_proc_t *proc,
+    int status);
+static void ngx_litestream_group_again(ngx_litestream_rgroup_t *rg);
+static void ngx_litestream_group_read_handler(ngx_event_t *ev);
+static void ngx_litestream_group_read(ngx_litestream_rgroup_t *rg,
+    ngx_uint_t all);
+static void ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p,
+    size_t len);
+
+
+ngx_int_t
+ngx_litestream_group_init(ngx_litestream_rgroup_t *rg)
+{
+    ngx_queue_init(&rg->calls);
+    ngx_queue_init(&rg->want);
+
+    rg->proc.pid = -1;
+    rg->state = NGX_LITESTREAM_DOWN;
+
+    rg->timer.handler = ngx_litestream_group_timer_handler;
+    rg->timer.data = rg;
+    rg->timer.log = ngx_litestream_sup->log;
+
+    rg->kick.handler = ngx_litestream_group_kick_handler;
+    rg->kick.data = rg;
+    rg->kick.log = ngx_litestream_sup->log;
+
+    rg->line = ngx_palloc(ngx_litestream_sup->pool, NGX_LITESTREAM_LINE_LEN);
+    if (rg->line == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_litestream_copy(rg->st.name, sizeof(rg->st.name),
+                        rg->group->name.data, rg->group->name.len);
+    ngx_litestream_copy(rg->st.user, sizeof(rg->st.user),
+                        rg->group->user.data, rg->group->user.len);
+    ngx_litestream_copy(rg->st.version, sizeof(rg->st.version),
+                        (u_char *) ngx_litestream_sup->version,
+                        ngx_strlen(ngx_litestream_sup->version));
+
+    rg->st.count = rg->rdbs.nelts;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_litestream_group_event(ngx_litestream_rgroup_t *rg, ngx_uint_t event)
+{
+    ngx_uint_t  state;
+
+    state = ngx_litestream_next_state(rg->state, event);
+
+    if (state == rg->state) {
+        return;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_CORE, ngx_litestream_sup->log, 0,
+                   "litestream: group %V: %s -> %s", &rg->group->name,
+                   ngx_litestream_state_names[rg->state],
+                   ngx_litestream_state_names[state]);
+
+    rg->state = state;
+    rg->since = ngx_current_msec;
+
+    ngx_litestream_status_group_write(rg);
+}
+
+
+/*
+ * Something has changed: looks, a little later, whether Litestream is to be
+ * started, or started anew with other databases.
+ */
+
+void
+ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg)
+{
+    if (rg->kick.timer_set) {
+        ngx_del_timer(&rg->kick);
+    }
+
+    ngx_add_timer(&rg->kick, 1);
+}
+
+
+static void
+ngx_litestream_group_kick_handler(ngx_event_t *ev)
+{
+    ngx_uint_t                i, cleared, other, pending;
+    ngx_litestream_rdb_t     *rdb, **rdbs;
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = ev->data;
+
+    if (!ngx_litestream_sup->holder || !ngx_litestream_sup->had_worker
+        || ngx_litestream_sup->final || ngx_litestream_sup->stopping
+        || ngx_litestream_sup->leaving || ngx_litestream_sup->terminating)
+    {
+        return;
+    }
+
+    if (rg->state != NGX_LITESTREAM_DOWN && rg->state != NGX_LITESTREAM_UP
+        && rg->state != NGX_LITESTREAM_STARTING)
+    {
+        return;
+    }
+
+    cleared = 0;
+    other = 0;
+    pending = 0;
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+
+        cleared += rdb->cleared;
+        pending += rdb->checking;
+        other += (rdb->cleared != rdb->running);
+    }
+
+    if (rg->state == NGX_LITESTREAM_DOWN ? cleared == 0 : other == 0) {
+        rg->due = 0;
+        return;
+    }
+
+    if (!rg->due) {
+        rg->due = 1;
+        rg->kicked = ngx_current_msec;
+    }
+
+    /* each start that can be saved is a pause less */
+
+    if (pending && ngx_current_msec - rg->kicked < NGX_LITESTREAM_GATHER) {
+        ngx_add_timer(&rg->kick, NGX_LITESTREAM_GATHER
+                                 - (ngx_current_msec - rg->kicked));
+        return;
+    }
+
+    rg->due = 0;
+
+    if (rg->state == NGX_LITESTREAM_DOWN) {
+        ngx_litestream_group_start(rg);
+        return;
+    }
+
+    rg->restart = 1;
+    ngx_litestream_group_stop(rg);
+}
+
+
+static void
+ngx_litestream_group_start(ngx_litestream_rgroup_t *rg)
+{
+    u_char                *use;
+    pid_t                  pid;
+    ngx_uint_t             i;
+    ngx_litestream_rdb_t  *rdb, **rdbs;
+
+    use = ngx_calloc(ngx_litestream_sup->conf->dbs.nelts,
+                     ngx_litestream_sup->log);
+    if (use == NULL) {
+        return;
+    }
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+
+        rdb->running = rdb->cleared;
+        rdb->synced = 0;
+        use[rdb->index] = rdb->cleared;
+    }
+
+    rg->killed = 0;
+    rg->was_up = 0;
+    rg->misses = 0;
+    rg->last[0] = '\0';
+    rg->line_len = 0;
+
+    pid = -1;
+
+    if (ngx_litestream_group_file(rg, "litestream.yml", use) == NGX_OK) {
+        pid = ngx_litestream_group_spawn(rg);
+    }
+
+    ngx_free(use);
+
+    ngx_litestream_group_event(rg, NGX_LITESTREAM_EV_WANTED);
+
+    if (pid == -1) {
+        (void) snprintf(rg->st.last_exit, sizeof(rg->st.last_exit),
+                        "could not be started, see the log");
+        ngx_litestream_group_again(rg);
+        return;
+    }
+
+    ngx_litestream_proc_add(&rg->proc, pid, ngx_litestream_group_exited, rg);
+
+    rg->st.pid = pid;
+    rg->st.started = ngx_litestream_now();
+
+    ngx_litestream_status_group_write(rg);
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+
+        if (rdb->running && !rdb->fault
+            && rdb->st.state != NGX_LITESTREAM_DB_NEW)
+        {
+            rdb->st.state = NGX_LITESTREAM_DB_STARTING;
+            rdb->st.error[0] = '\0';
+            ngx_litestream_status_db_write(rdb);
+        }
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
+                  "litestream: start litestream process %P of group %V",
+                  pid, &rg->group->name);
+
+    ngx_add_timer(&rg->timer, NGX_LITESTREAM_START_LIMIT);
+
+    ngx_litestream_probe(rg);
+}
+
+
+static pid_t
+ngx_litestream_group_spawn(ngx_litestream_rgroup_t *rg)
+{
+    int                     p[2];
+    char                   *argv[8], **env;
+    pid_t                   pid;
+    ngx_log_t              *log;
+    ngx_pool_t             *pool;
+    ngx_connection_t       *c;
+    ngx_litestream_exec_t   ex;
+
+    log = ngx_litestream_sup->log;
+
+    if (pipe2(p, O_CLOEXEC) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: pipe2() failed");
+        return -1;
+    }
+
+    /* less would do, a flood then waits for us: not fatal */
+    (void) fcntl(p[1], F_SETPIPE_SZ, NGX_LITESTREAM_PIPE_SIZE);
+
+    pool = ngx_create_pool(4096, log);
+    if (pool == NULL) {
+        goto failed;
+    }
+
+    env = ngx_litestream_environ(pool, rg->group);
+    if (env == NULL) {
+        ngx_destroy_pool(pool);
+        goto failed;
+    }
+
+    if (ngx_nonblocking(p[0]) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: " ngx_nonblocking_n " failed");
+        ngx_destroy_pool(pool);
+        goto failed;
+    }
+
+    argv[0] = (char *) ngx_litestream_sup->conf->bin.data;
+    argv[1] = "replicate";
+    argv[2] = "-no-expand-env";
+    argv[3] = "-config";
+    argv[4] = (char *) rg->group->yml.data;
+    argv[5] = NULL;
+
+    ngx_memzero(&ex, sizeof(ngx_litestream_exec_t));
+
+    ex.argv = argv;
+    ex.envp = env;
+    ex.group = rg->group;
+    ex.out = p[1];
+    ex.err = p[1];
+    ex.death = SIGTERM;
+    ex.locks = 1;
+    ex.nofile = 1024 + 8 * rg->rdbs.nelts;
+
+    /* with both ends it can still log when we are dead, see SIGPIPE */
+
+    ex.keep[0] = p[0];
+    ex.nkeep = 1;
+
+    pid = ngx_litestream_exec(&ex, log);
+
+    ngx_destroy_pool(pool);
+
+    if (pid == -1) {
+        goto failed;
+    }
+
+    (void) close(p[1]);
+
+    c = ngx_get_connection(p[0], log);
+
+    if (c == NULL) {
+        (void) kill(pid, SIGKILL);
+        (void) close(p[0]);
+        return pid;
+    }
+
+    c->data = rg;
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->read->handler = ngx_litestream_group_read_handler;
+
+    rg->log = c;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
+        (void) kill(pid, SIGKILL);
+    }
+
+    return pid;
+
+failed:
+
+    (void) close(p[0]);
+    (void) close(p[1]);
+
+    return -1;
+}
+
+
+/*
+ * Makes the group's folders and the file that jobs use (all databases of the
+ * group).  Supervisor, under the lock; small local files only.
+ */
+
+ngx_int_t
+ngx_litestream_group_files(ngx_litestream_rgroup_t *rg)
+{
+    ngx_log_t               *log;
+    ngx_litestream_group_t  *group;
+
+    log = ngx_litestream_sup->log;
+    group = rg->group;
+
+    if (mkdir((char *) group->dir.data, 0711) == -1 && ngx_errno != NGX_EEXIST)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: mkdir() \"%V\" failed", &group->dir);
+        return NGX_ERROR;
+    }
+
+    if (chmod((char *) group->dir.data, 0711) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: chmod() \"%V\" failed", &group->dir);
+        return NGX_ERROR;
+    }
+
+    if (mkdir((char *) group->run.data, 0700) == -1 && ngx_errno != NGX_EEXIST)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: mkdir() \"%V\" failed", &group->run);
+        return NGX_ERROR;
+    }
+
+    if (geteuid() == 0
+        && lchown((char *) group->run.data, group->uid, group->gid) == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: lchown() \"%V\" failed", &group->run);
+        return NGX_ERROR;
+    }
+
+    return ngx_litestream_group_file(rg, "jobs.yml", NULL);
+}
+
+
+static ngx_int_t
+ngx_litestream_group_file(ngx_litestream_rgroup_t *rg, char *name, u_char *use)
+{
+    int                      fd;
+    char                     path[4200], temp[4210];
+    ngx_int_t                rc;
+    ngx_str_t                text;
+    ngx_log_t               *log;
+    ngx_pool_t              *pool;
+    ngx_litestream_group_t  *group;
+
+    log = ngx_litestream_sup->log;
+    group = rg->group;
+
+    pool = ngx_create_pool(16384, log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_ERROR;
+
+    if (ngx_litestream_yaml_write(pool, ngx_litestream_sup->conf, group, use,
+                                  0, &text)
+        != NGX_OK)
+    {
+        goto done;
+    }
+
+    (void) snprintf(path, sizeof(path), "%s/%s", (char *) group->dir.data,
+                    name);
+    (void) snprintf(temp, sizeof(temp), "%s.new", path);
+
+    (void) unlink(temp);
+
+    fd = open(temp, O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC|O_NOFOLLOW, 0400);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: open() \"%s\" failed", temp);
+        goto done;
+    }
+
+    if (write(fd, text.data, text.len) != (ssize_t) text.len
+        || fchmod(fd, 0400) == -1
+        || (geteuid() == 0 && fchown(fd, group->uid, group->gid) == -1)
+        || close(fd) == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: cannot write \"%s\"", temp);
+        (void) unlink(temp);
+        goto done;
+    }
+
+    if (rename(temp, path) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: rename() \"%s\" to \"%s\" failed",
+                      temp, path);
+        goto done;
+    }
+
+    rc = NGX_OK;
+
+done:
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+/* our own child has answered on the control socket */
+
+void
+ngx_litestream_group_up(ngx_litestream_rgroup_t *rg)
+{
+    if (rg->state != NGX_LITESTREAM_STARTING) {
+        return;
+    }
+
+    if (rg->timer.timer_set) {
+        ngx_del_timer(&rg->timer);
+    }
+
+    rg->was_up = 1;
+    rg->misses = 0;
+
+    ngx_litestream_group_event(rg, NGX_LITESTREAM_EV_UP);
+
+    ngx_litestream_sync_up(rg);
+
+    /* a database may have been cleared meanwhile */
+
+    ngx_litestream_group_kick(rg);
+}
+
+
+/* TERM, and KILL when litestream_shutdown_timeout has passed */
+
+void
+ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg)
+{
+    if (rg->proc.pid == -1) {
+
+        if (rg->state != NGX_LITESTREAM_STOPPING) {
+            rg->state = NGX_LITESTREAM_DOWN;
+
+            if (rg->timer.timer_set) {
+                ngx_del_timer(&rg->timer);
+            }
+        }
+
+        return;
+    }
+
+    if (rg->state == NGX_LITESTREAM_STOPPING) {
+        return;
+    }
+
+    ngx_litestream_group_event(rg, NGX_LITESTREAM_EV_STOP);
+
+    (void) kill(rg->proc.pid, SIGTERM);
+
+    if (rg->timer.timer_set) {
+        ngx_del_timer(&rg->timer);
+    }
+
+    ngx_add_timer(&rg->timer, ngx_litestream_sup->conf->shutdown_timeout);
+}
+
+
+/* kills the process and all it has started; it is seen as an exit later */
+
+void
+ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why)
+{
+    if (rg->proc.pid == -1) {
+        return;
+    }
+
+    if (why && !rg->killed) {
+        rg->killed = 1;
+
+        ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+                      "litestream: litestream process %P of group %V %s, "
+                      "killed", rg->proc.pid, &rg->group->name, why);
+
+        (void) snprintf(rg->last, sizeof(rg->last), "%s", why);
+    }
+
+    (void) kill(-rg->proc.pid, SIGKILL);
+    (void) kill(rg->proc.pid, SIGKILL);
+}
+
+
+static void
+ngx_litestream_group_timer_handler(ngx_event_t *ev)
+{
+    ngx_uint_t                i;
+    ngx_litestream_rdb_t    **rdbs;
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = ev->data;
+
+    switch (rg->state) {
+
+    case NGX_LITESTREAM_STARTING:
+        ngx_litestream_group_kill(rg, "did not answer after its start");
+        break;
+
+    case NGX_LITESTREAM_STOPPING:
+        ngx_litestream_group_kill(rg, "did not end in time");
+        break;
+
+    case NGX_LITESTREAM_BACKOFF:
+    case NGX_LITESTREAM_FAILED:
+
+        ngx_litestream_group_event(rg, NGX_LITESTREAM_EV_TIMER);
+
+        /* the databases are compared with their replicas before each start */
+
+        rdbs = rg->rdbs.elts;
+
+        for (i = 0; i < rg->rdbs.nelts; i++) {
+            ngx_litestream_recheck(rdbs[i]);
+        }
+
+        break;
+    }
+}
+
+
+static void
+ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
+{
+    pid_t                     pid;
+    ngx_uint_t                i, level, expected;
+    ngx_litestream_rdb_t     *rdb, **rdbs;
+    ngx_litestream_rgroup_t  *rg;
+    char                      how[64];
+
+    rg = proc->data;
+    pid = rg->st.pid;
+
+    /* what it has started shall not outlive it */
+    (void) kill(-pid, SIGKILL);
+
+    if (rg->log) {
+        ngx_litestream_group_read(rg, 1);
+    }
+
+    if (rg->log) {
+        ngx_close_connection(rg->log);
+        rg->log = NULL;
+    }
+
+    if (rg->timer.timer_set) {
+        ngx_del_timer(&rg->timer);
+    }
+
+    ngx_litestream_control_cancel(rg);
+
+    rg->polling = 0;
+    rg->listing = 0;
+    rg->syncs = 0;
+
+    if (WIFSIGNALED(status)) {
+        (void) snprintf(how, sizeof(how), "exited on signal %d",
+                        WTERMSIG(status));
+
+    } else {
+        (void) snprintf(how, sizeof(how), "exited with code %d",
+                        WEXITSTATUS(status));
+    }
+
+    (void) snprintf(rg->st.last_exit, sizeof(rg->st.last_exit), "%s%s%.180s",
+                    how, rg->last[0] ? ": " : "", rg->last);
+
+    expected = (rg->state == NGX_LITESTREAM_STOPPING);
+    level = expected ? NGX_LOG_NOTICE : NGX_LOG_ERR;
+
+    ngx_log_error(level, ngx_litestream_sup->log, 0,
+                  "litestream: litestream process %P of group %V %s",
+                  pid, &rg->group->name, rg->st.last_exit);
+
+    rg->st.pid = 0;
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+
+        if (rdb->running) {
+            rdb->running = 0;
+            rdb->synced = 0;
+
+            if (rdb->st.state != NGX_LITESTREAM_DB_NEW && !rdb->fault) {
+                rdb->st.state = NGX_LITESTREAM_DB_STARTING;
+
+                if (!expected) {
+                    (void) snprintf(rdb->st.error, sizeof(rdb->st.error),
+                                    "litestream %s", rg->st.last_exit);
+                }
+            }
+
+            ngx_litestream_status_db_write(rdb);
+        }
+    }
+
+    ngx_litestream_sync_down(rg);
+
+    ngx_litestream_group_event(rg, NGX_LITESTREAM_EV_EXIT);
+
+    if (ngx_litestream_sup->final || ngx_litestream_sup->stopping
+        || ngx_litestream_sup->leaving || ngx_litestream_sup->terminating)
+    {
+        rg->state = NGX_LITESTREAM_DOWN;
+        ngx_litestream_status_group_write(rg);
+        ngx_litestream_check_quit();
+        return;
+    }
+
+    if (expected) {
+
+        /* stopped to be started with other databases */
+
+        rg->restart = 0;
+
+        for (i = 0; i < rg->rdbs.nelts; i++) {
+            ngx_litestream_recheck(rdbs[i]);
+        }
+
+        ngx_litestream_group_kick(rg);
+        return;
+    }
+
+    ngx_litestream_group_again(rg);
+}
+
+
+static void
+ngx_litestream_group_again(ngx_litestream_rgroup_t *rg)
+{
+    ngx_uint_t             i;
+    ngx_msec_t             up;
+    ngx_litestream_rdb_t  *rdb, **rdbs;
+
+    up = rg->was_up ? (ngx_msec_t) (ngx_litestream_now() - rg->st.started)
+                    : 0;
+
+    rg->delay = ngx_litestream_next_delay(rg->delay, rg->was_up, up);
+    rg->was_up = 0;
+    rg->st.restarts++;
+
+    rg->state = (rg->delay < NGX_LITESTREAM_BACKOFF_MAX)
+                ? NGX_LITESTREAM_BACKOFF : NGX_LITESTREAM_FAILED;
+
+    /* what it died of is told by each of its databases */
+
+    if (rg->state == NGX_LITESTREAM_FAILED) {
+
+        rdbs = rg->rdbs.elts;
+
+        for (i = 0; i < rg->rdbs.nelts; i++) {
+            rdb = rdbs[i];
+
+            if (rdb->cleared && !rdb->fault) {
+                rdb->st.state = NGX_LITESTREAM_DB_ERROR;
+                (void) snprintf(rdb->st.error, sizeof(rdb->st.error),
+                                "litestream keeps ending: %s",
+                                rg->st.last_exit);
+                ngx_litestream_status_db_write(rdb);
+            }
+        }
+    }
+
+    ngx_litestream_status_group_write(rg);
+
+    if (rg->delay) {
+        ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
+                      "litestream: group %V is started again in %M ms",
+                      &rg->group->name, rg->delay);
+    }
+
+    ngx_add_timer(&rg->timer, rg->delay ? rg->delay : 1);
+}
+
+
+static void
+ngx_litestream_group_read_handler(ngx_event_t *ev)
+{
+    ngx_connection_t  *c;
+
+    c = ev->data;
+
+    ngx_litestream_group_read(c->data, 0);
+}
+
+
+/* at most 64 KiB a turn, so that a flood does not stop everything else */
+
+static void
+ngx_litestream_group_read(ngx_litestream_rgroup_t *rg, ngx_uint_t all)
+{
+    u_char    *p, *start, *last;
+    size_t     n;
+    ssize_t    len;
+    ngx_uint_t turn;
+    u_char     buf[16384];
+
+    for (turn = 0; turn < (all ? 1024u : 4u); turn++) {
+
+        len = read(rg->log->fd, buf, sizeof(buf));
+
+        if (len == -1 && ngx_errno == NGX_EINTR) {
+            continue;
+        }
+
+        if (len == -1 && ngx_errno == NGX_EAGAIN) {
+            return;
+        }
+
+        if (len <= 0) {
+            ngx_close_connection(rg->log);
+            rg->log = NULL;
+            return;
+        }
+
+        last = buf + len;
+
+        for (start = buf; start < last; start = p + 1) {
+
+            p = ngx_strlchr(start, last, '\n');
+
+            n = (p ? p : last) - start;
+
+            if (rg->line_len + n > NGX_LITESTREAM_LINE_LEN - 1) {
+
+                /* the rest of an overlong line is dropped */
+
+                n = NGX_LITESTREAM_LINE_LEN - 1 - rg->line_len;
+            }
+
+            ngx_memcpy(rg->line + rg->line_len, start, n);
+            rg->line_len += n;
+
+            if (p == NULL) {
+                break;
+            }
+
+            ngx_litestream_group_line(rg, rg->line, rg->line_len);
+            rg->line_len = 0;
+        }
+    }
+}
+
+
+static void
+ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
+{
+    size_t                  n;
+    time_t                  now;
+    u_char                  buf[NGX_LITESTREAM_LINE_LEN];
+    u_char                  text[2048];
+    ngx_litestream_line_t   line;
+
+    if (len == 0) {
+        return;
+    }
+
+    now = ngx_time();
+
+    if (now != rg->second) {
+
+        if (rg->dropped) {
+            ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
+                          "litestream: %ui lines of litestream process %P "
+                          "were dropped", rg->dropped, rg->proc.pid);
+        }
+
+        rg->second = now;
+        rg->lines = 0;
+        rg->dropped = 0;
+    }
+
+    /* how it ends must not get lost in a flood: that is plain text */
+
+    if (rg->lines++ >= NGX_LITESTREAM_LINES) {
+        rg->dropped++;
+
+        if (*p != 'E' && *p != 'p') {
+            return;
+        }
+    }
+
+    ngx_litestream_line_parse(p, len, buf, &line);
+
+    n = ngx_litestream_line_text(&line, text, sizeof(text) - 1);
+    n = ngx_litestream_redact(ngx_litestream_sup->conf, text, n);
+    text[n] = '\0';
+
+    if (line.version.len) {
+        ngx_litestream_copy(rg->st.version, sizeof(rg->st.version),
+                            line.version.data, line.version.len);
+    }
+
+    /* how it ends is said in plain text, or at level error */
+
+    if (!line.json || line.level <= NGX_LOG_ERR) {
+        ngx_litestream_copy(rg->last, sizeof(rg->last), text, n);
+    }
+
+    if (rg->lines > NGX_LITESTREAM_LINES) {
+        return;
+    }
+
+    ngx_log_error(line.level, ngx_litestream_sup->log, 0,
+                  "litestream: %P: %*s", (pid_t) rg->st.pid, n, text);
+}

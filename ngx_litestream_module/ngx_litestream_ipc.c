@@ -1,0 +1,892 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/*
+ * supervisor.sock: who holds the lock binds it, everybody else connects by
+ * path.  SOCK_SEQPACKET: one ngx_litestream_msg_t each way.  A message names
+ * a database by its id and an action, never a path.
+ */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <sys/un.h>
+
+
+/* supervisor side */
+
+typedef struct {
+    ngx_queue_t                  queue;
+    ngx_connection_t            *c;
+    ngx_queue_t                  asks;
+    ngx_queue_t                  out;
+    uid_t                        uid;
+    uint32_t                     role;    /* 0: has not said yet */
+} ngx_litestream_peer_t;
+
+
+typedef struct {
+    ngx_queue_t                  queue;   /* of the peer */
+    ngx_litestream_peer_t       *peer;    /* NULL: has gone */
+    ngx_litestream_msg_t         msg;
+    ngx_litestream_waiter_t      waiter;
+    ngx_litestream_verifier_t    verifier;
+} ngx_litestream_question_t;
+
+
+static int ngx_litestream_ipc_socket(ngx_str_t *name,
+    struct sockaddr_un *sun);
+static void ngx_litestream_ipc_accept(ngx_event_t *ev);
+static void ngx_litestream_peer_read(ngx_event_t *ev);
+static void ngx_litestream_peer_write(ngx_event_t *ev);
+static void ngx_litestream_peer_close(ngx_litestream_peer_t *peer);
+static ngx_int_t ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
+    ngx_litestream_msg_t *msg);
+static void ngx_litestream_peer_synced(ngx_litestream_waiter_t *w,
+    ngx_int_t rc, uint64_t txid, char *error);
+static void ngx_litestream_peer_verified(void *data,
+    ngx_litestream_verify_result_t *res);
+static void ngx_litestream_peer_answer(ngx_litestream_question_t *qn);
+
+static void ngx_litestream_worker_retry(ngx_event_t *ev);
+static void ngx_litestream_worker_try(void);
+static void ngx_litestream_worker_lost(void);
+static void ngx_litestream_worker_read(ngx_event_t *ev);
+static void ngx_litestream_worker_write(ngx_event_t *ev);
+static void ngx_litestream_worker_send(void);
+
+
+static ngx_connection_t       *ngx_litestream_ipc_listener;
+static ngx_queue_t             ngx_litestream_peers;
+
+static ngx_connection_t       *ngx_litestream_ipc;
+static ngx_litestream_conf_t  *ngx_litestream_ipc_conf;
+static ngx_event_t             ngx_litestream_ipc_retry;
+static ngx_msec_t              ngx_litestream_ipc_delay;
+static ngx_queue_t             ngx_litestream_asks;
+static uint64_t                ngx_litestream_ticket;
+static ngx_uint_t              ngx_litestream_ipc_ready;
+
+
+static int
+ngx_litestream_ipc_socket(ngx_str_t *name, struct sockaddr_un *sun)
+{
+    ngx_memzero(sun, sizeof(struct sockaddr_un));
+
+    sun->sun_family = AF_UNIX;
+    ngx_memcpy(sun->sun_path, name->data,
+               ngx_min(name->len, sizeof(sun->sun_path) - 1));
+
+    return socket(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0);
+}
+
+
+/*
+ * Binds supervisor.sock; supervisor, under the lock, so that what stands
+ * there is stale.  Only the worker user may connect (and root, always).
+ */
+
+ngx_int_t
+ngx_litestream_ipc_listen(void)
+{
+    int                  s;
+    mode_t               mask;
+    uid_t                uid;
+    ngx_str_t           *name;
+    ngx_log_t           *log;
+    ngx_core_conf_t     *ccf;
+    ngx_connection_t    *c;
+    struct sockaddr_un   sun;
+
+    log = ngx_litestream_sup->log;
+    name = &ngx_litestream_sup->conf->socket;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_litestream_sup->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    s = ngx_litestream_ipc_socket(name, &sun);
+
+    if (s == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: socket() failed");
+        return NGX_ERROR;
+    }
+
+    (void) unlink((char *) name->data);
+
+    mask = umask(0177);
+
+    if (bind(s, (struct sockaddr *) &sun, sizeof(sun)) == -1) {
+        (void) umask(mask);
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: bind() to \"%V\" failed", name);
+        goto failed;
+    }
+
+    (void) umask(mask);
+
+    uid = (uid_t) ccf->user;
+
+    if (geteuid() == 0 && uid != 0
+        && lchown((char *) name->data, uid, (gid_t) -1) == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: lchown() \"%V\" failed", name);
+        goto failed;
+    }
+
+    if (listen(s, 511) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "litestream: listen() on \"%V\" failed", name);
+        goto failed;
+    }
+
+    c = ngx_get_connection(s, log);
+    if (c == NULL) {
+        goto failed;
+    }
+
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->read->handler = ngx_litestream_ipc_accept;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
+        ngx_close_connection(c);
+        return NGX_ERROR;
+    }
+
+    ngx_litestream_ipc_listener = c;
+    ngx_queue_init(&ngx_litestream_peers);
+
+    return NGX_OK;
+
+failed:
+
+    (void) close(s);
+
+    return NGX_ERROR;
+}
+
+
+/*
+ * Ends all connections: who waits repeats the question at the successor.  The
+ * path is left alone, it may be the successor's already.
+ */
+
+void
+ngx_litestream_ipc_unlisten(void)
+{
+    ngx_queue_t            *q;
+    ngx_litestream_peer_t  *peer;
+
+    if (ngx_litestream_ipc_listener == NULL) {
+        return;
+    }
+
+    ngx_close_connection(ngx_litestream_ipc_listener);
+    ngx_litestream_ipc_listener = NULL;
+
+    while (!ngx_queue_empty(&ngx_litestream_peers)) {
+        q = ngx_queue_head(&ngx_litestream_peers);
+        peer = ngx_queue_data(q, ngx_litestream_peer_t, queue);
+        ngx_litestream_peer_close(peer);
+    }
+}
+
+
+/*
+ * Is there a supervisor behind the path?  NGX_OK: yes (told to hand over when
+ * handover is set), NGX_DECLINED: no.  Used by supervisors and by the process
+ * that becomes the master; does not block.
+ */
+
+ngx_int_t
+ngx_litestream_ipc_probe(ngx_str_t *name, ngx_uint_t handover, ngx_log_t *log)
+{
+    int                   s;
+    ngx_int_t             rc;
+    struct sockaddr_un    sun;
+    ngx_litestream_msg_t  msg;
+
+    s = ngx_litestream_ipc_socket(name, &sun);
+
+    if (s == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: socket() failed");
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_DECLINED;
+
+    if (connect(s, (struct sockaddr *) &sun, sizeof(sun)) == 0) {
+
+        rc = NGX_OK;
+
+        if (handover) {
+            ngx_memzero(&msg, sizeof(ngx_litestream_msg_t));
+            msg.version = NGX_LITESTREAM_IPC_VERSION;
+            msg.type = NGX_LITESTREAM_IPC_HANDOVER;
+
+            if (send(s, &msg, sizeof(msg), MSG_NOSIGNAL) == -1) {
+                rc = NGX_DECLINED;
+            }
+        }
+    }
+
+    (void) close(s);
+
+    return rc;
+}
+
+
+static void
+ngx_litestream_ipc_accept(ngx_event_t *ev)
+{
+    int                     s;
+    socklen_t               len;
+    ngx_log_t              *log;
+    struct ucred            cred;
+    ngx_core_conf_t        *ccf;
+    ngx_connection_t       *c, *lc;
+    ngx_litestream_peer_t  *peer;
+
+    lc = ev->data;
+    log = ngx_litestream_sup->log;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_litestream_sup->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    for ( ;; ) {
+
+        s = accept4(lc->fd, NULL, NULL, SOCK_NONBLOCK|SOCK_CLOEXEC);
+
+        if (s == -1) {
+            if (ngx_errno == NGX_EINTR || ngx_errno == NGX_ECONNABORTED) {
+                continue;
+            }
+
+            if (ngx_errno != NGX_EAGAIN) {
+                ngx_log_error(NGX_LOG_CRIT, log, ngx_errno,
+                              "litestream: accept4() failed");
+            }
+
+            return;
+        }
+
+        len = sizeof(struct ucred);
+
+        if (getsockopt(s, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1
+            || (cred.uid != 0 && cred.uid != geteuid()
+                && cred.uid != (uid_t) ccf->user))
+        {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "litestream: connection of user %ui refused",
+                          (ngx_uint_t) cred.uid);
+            (void) close(s);
+            continue;
+        }
+
+        peer = ngx_calloc(sizeof(ngx_litestream_peer_t), log);
+        c = peer ? ngx_get_connection(s, log) : NULL;
+
+        if (c == NULL) {
+            if (peer) {
+                ngx_free(peer);
+            }
+
+            (void) close(s);
+            return;
+        }
+
+        peer->c = c;
+        peer->uid = cred.uid;
+        ngx_queue_init(&peer->asks);
+        ngx_queue_init(&peer->out);
+        ngx_queue_insert_tail(&ngx_litestream_peers, &peer->queue);
+
+        c->data = peer;
+        c->log = log;
+        c->read->log = log;
+        c->write->log = log;
+        c->read->handler = ngx_litestream_peer_read;
+        c->write->handler = ngx_litestream_peer_write;
+
+        if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT)
+            != NGX_OK)
+        {
+            ngx_litestream_peer_close(peer);
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_litestream_peer_read(ngx_event_t *ev)
+{
+    ssize_t                 n;
+    ngx_connection_t       *c;
+    ngx_litestream_msg_t    msg;
+    ngx_litestream_peer_t  *peer;
+
+    c = ev->data;
+    peer = c->data;
+
+    for ( ;; ) {
+
+        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), 0);
+
+        if (n == -1 && ngx_errno == NGX_EINTR) {
+            continue;
+        }
+
+        if (n == -1 && ngx_errno == NGX_EAGAIN) {
+            return;
+        }
+
+        if (n != (ssize_t) sizeof(ngx_litestream_msg_t)
+            || ngx_litestream_peer_message(peer, &msg) != NGX_OK)
+        {
+            ngx_litestream_peer_close(peer);
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_litestream_peer_close(ngx_litestream_peer_t *peer)
+{
+    uint32_t                    role;
+    ngx_queue_t                *q;
+    ngx_litestream_question_t  *qn;
+
+    while (!ngx_queue_empty(&peer->asks)) {
+        q = ngx_queue_head(&peer->asks);
+        ngx_queue_remove(q);
+
+        /* the answer will find nobody */
+
+        qn = ngx_queue_data(q, ngx_litestream_question_t, queue);
+        qn->peer = NULL;
+    }
+
+    while (!ngx_queue_empty(&peer->out)) {
+        q = ngx_queue_head(&peer->out);
+        ngx_queue_remove(q);
+
+        qn = ngx_queue_data(q, ngx_litestream_question_t, queue);
+        ngx_free(qn);
+    }
+
+    role = peer->role;
+
+    ngx_queue_remove(&peer->queue);
+    ngx_close_connection(peer->c);
+    ngx_free(peer);
+
+    if (role == NGX_LITESTREAM_IPC_WORKER) {
+        ngx_litestream_worker_gone();
+    }
+}
+
+
+static ngx_int_t
+ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
+    ngx_litestream_msg_t *msg)
+{
+    ngx_uint_t                  i;
+    ngx_litestream_rdb_t       *rdb;
+    ngx_litestream_question_t  *qn;
+
+    if (msg->version != NGX_LITESTREAM_IPC_VERSION) {
+        ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+                      "litestream: a client speaks protocol version %uD, "
+                      "not %d", msg->version, NGX_LITESTREAM_IPC_VERSION);
+        return NGX_ERROR;
+    }
+
+    if (peer->role == 0) {
+
+        switch (msg->type) {
+
+        case NGX_LITESTREAM_IPC_WORKER:
+            peer->role = msg->type;
+            ngx_litestream_worker_came();
+            return NGX_OK;
+
+        case NGX_LITESTREAM_IPC_COMMAND:
+            peer->role = msg->type;
+            return NGX_OK;
+
+        case NGX_LITESTREAM_IPC_HANDOVER:
+
+            /* not for workers: they must not be able to stop replication */
+
+            if (peer->uid == geteuid()) {
+                ngx_litestream_handover();
+            }
+
+            return NGX_ERROR;
+
+        default:
+            return NGX_ERROR;
+        }
+    }
+
+    qn = ngx_calloc(sizeof(ngx_litestream_question_t),
+                    ngx_litestream_sup->log);
+    if (qn == NULL) {
+        return NGX_ERROR;
+    }
+
+    qn->peer = peer;
+    qn->msg = *msg;
+
+    ngx_memzero(qn->msg.error, sizeof(qn->msg.error));
+
+    ngx_queue_insert_tail(&peer->asks, &qn->queue);
+
+    rdb = NULL;
+
+    for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
+        if (ngx_litestream_sup->rdbs[i].db->id == msg->db) {
+            rdb = &ngx_litestream_sup->rdbs[i];
+            break;
+        }
+    }
+
+    if (rdb == NULL) {
+        qn->msg.status = 404;
+        (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                        "unknown to the supervisor");
+        ngx_litestream_peer_answer(qn);
+        return NGX_OK;
+    }
+
+    switch (msg->type) {
+
+    case NGX_LITESTREAM_IPC_SYNC:
+        qn->waiter.handler = ngx_litestream_peer_synced;
+        qn->waiter.data = qn;
+        qn->waiter.start = ngx_current_msec;
+        qn->waiter.deadline = ngx_current_msec
+                              + ngx_min(msg->timeout_ms, 3600 * 1000);
+        ngx_litestream_sync(rdb, &qn->waiter);
+        return NGX_OK;
+
+    case NGX_LITESTREAM_IPC_VERIFY:
+        qn->verifier.handler = ngx_litestream_peer_verified;
+        qn->verifier.data = qn;
+        ngx_litestream_verify(rdb, &qn->verifier, msg->mode);
+        return NGX_OK;
+
+    default:
+        qn->msg.status = 404;
+        (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                        "unknown action");
+        ngx_litestream_peer_answer(qn);
+        return NGX_OK;
+    }
+}
+
+
+static void
+ngx_litestream_peer_synced(ngx_litestream_waiter_t *w, ngx_int_t rc,
+    uint64_t txid, char *error)
+{
+    ngx_litestream_question_t *qn = w->data;
+
+    qn->msg.status = (rc == NGX_OK) ? 200 : 503;
+    qn->msg.txid = txid;
+    qn->msg.duration_ms = ngx_current_msec - w->start;
+
+    if (error) {
+        ngx_litestream_copy(qn->msg.error, sizeof(qn->msg.error),
+                            (u_char *) error, ngx_strlen(error));
+    }
+
+    ngx_litestream_peer_answer(qn);
+}
+
+
+static void
+ngx_litestream_peer_verified(void *data, ngx_litestream_verify_result_t *res)
+{
+    ngx_litestream_question_t *qn = data;
+
+    qn->msg.status = res->verified ? 200 : 503;
+    qn->msg.mode = res->mode;
+    qn->msg.txid = res->txid;
+    qn->msg.duration_ms = res->duration_ms;
+    qn->msg.write_ms = res->write_ms;
+    qn->msg.sync_ms = res->sync_ms;
+    qn->msg.restore_ms = res->restore_ms;
+    qn->msg.check_ms = res->check_ms;
+
+    ngx_memcpy(qn->msg.error, res->error, sizeof(qn->msg.error));
+
+    ngx_litestream_peer_answer(qn);
+}
+
+
+static void
+ngx_litestream_peer_answer(ngx_litestream_question_t *qn)
+{
+    ngx_litestream_peer_t  *peer;
+
+    peer = qn->peer;
+
+    if (peer == NULL) {
+        ngx_free(qn);
+        return;
+    }
+
+    ngx_queue_remove(&qn->queue);
+
+    if (ngx_queue_empty(&peer->out)
+        && send(peer->c->fd, &qn->msg, sizeof(ngx_litestream_msg_t),
+                MSG_NOSIGNAL)
+           == (ssize_t) sizeof(ngx_litestream_msg_t))
+    {
+        ngx_free(qn);
+        return;
+    }
+
+    /* the socket is full: its end is seen by reading, if it comes to that */
+
+    ngx_queue_insert_tail(&peer->out, &qn->queue);
+
+    if (!peer->c->write->active) {
+        (void) ngx_add_event(peer->c->write, NGX_WRITE_EVENT,
+                             NGX_LEVEL_EVENT);
+    }
+}
+
+
+static void
+ngx_litestream_peer_write(ngx_event_t *ev)
+{
+    ngx_queue_t                *q;
+    ngx_connection_t           *c;
+    ngx_litestream_peer_t      *peer;
+    ngx_litestream_question_t  *qn;
+
+    c = ev->data;
+    peer = c->data;
+
+    while (!ngx_queue_empty(&peer->out)) {
+
+        q = ngx_queue_head(&peer->out);
+        qn = ngx_queue_data(q, ngx_litestream_question_t, queue);
+
+        if (send(c->fd, &qn->msg, sizeof(ngx_litestream_msg_t), MSG_NOSIGNAL)
+            != (ssize_t) sizeof(ngx_litestream_msg_t))
+        {
+            return;
+        }
+
+        ngx_queue_remove(q);
+        ngx_free(qn);
+    }
+
+    (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+}
+
+
+/* worker side */
+
+
+ngx_int_t
+ngx_litestream_ipc_connect(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
+{
+    ngx_queue_init(&ngx_litestream_asks);
+
+    ngx_litestream_ipc_ready = 1;
+    ngx_litestream_ipc_conf = lcf;
+    ngx_litestream_ipc_delay = 10;
+
+    ngx_litestream_ipc_retry.handler = ngx_litestream_worker_retry;
+    ngx_litestream_ipc_retry.data = &ngx_litestream_ipc_retry;
+    ngx_litestream_ipc_retry.log = cycle->log;
+    ngx_litestream_ipc_retry.cancelable = 1;
+
+    ngx_litestream_worker_try();
+
+    return NGX_OK;
+}
+
+
+void
+ngx_litestream_ipc_close(void)
+{
+    if (ngx_litestream_ipc) {
+        ngx_close_connection(ngx_litestream_ipc);
+        ngx_litestream_ipc = NULL;
+    }
+
+    if (ngx_litestream_ipc_retry.timer_set) {
+        ngx_del_timer(&ngx_litestream_ipc_retry);
+    }
+}
+
+
+ngx_uint_t
+ngx_litestream_ipc_connected(void)
+{
+    return ngx_litestream_ipc != NULL;
+}
+
+
+static void
+ngx_litestream_worker_retry(ngx_event_t *ev)
+{
+    ngx_litestream_worker_try();
+}
+
+
+static void
+ngx_litestream_worker_try(void)
+{
+    int                    s;
+    ngx_log_t             *log;
+    ngx_queue_t           *q;
+    ngx_connection_t      *c;
+    struct sockaddr_un     sun;
+    ngx_litestream_msg_t   msg;
+    ngx_litestream_ask_t  *ask;
+
+    log = ngx_cycle->log;
+
+    (void) ngx_litestream_status_open(&ngx_litestream_ipc_conf->status, log);
+
+    s = ngx_litestream_ipc_socket(&ngx_litestream_ipc_conf->socket, &sun);
+
+    if (s == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: socket() failed");
+        goto again;
+    }
+
+    /* EAGAIN, a full backlog, comes without a later event */
+
+    if (connect(s, (struct sockaddr *) &sun, sizeof(sun)) == -1) {
+        goto failed;
+    }
+
+    ngx_memzero(&msg, sizeof(ngx_litestream_msg_t));
+    msg.version = NGX_LITESTREAM_IPC_VERSION;
+    msg.type = NGX_LITESTREAM_IPC_WORKER;
+
+    if (send(s, &msg, sizeof(msg), MSG_NOSIGNAL) == -1) {
+        goto failed;
+    }
+
+    c = ngx_get_connection(s, log);
+    if (c == NULL) {
+        goto failed;
+    }
+
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->read->handler = ngx_litestream_worker_read;
+    c->write->handler = ngx_litestream_worker_write;
+
+    /* never drained as an idle or a client connection */
+
+    c->read->channel = 1;
+    c->write->channel = 1;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
+        ngx_close_connection(c);
+        goto again;
+    }
+
+    ngx_litestream_ipc = c;
+    ngx_litestream_ipc_delay = 10;
+
+    /* what was pending when the last connection ended is asked again */
+
+    for (q = ngx_queue_head(&ngx_litestream_asks);
+         q != ngx_queue_sentinel(&ngx_litestream_asks);
+         q = ngx_queue_next(q))
+    {
+        ask = ngx_queue_data(q, ngx_litestream_ask_t, queue);
+        ask->sent = 0;
+    }
+
+    ngx_litestream_worker_send();
+
+    return;
+
+failed:
+
+    (void) close(s);
+
+again:
+
+    ngx_add_timer(&ngx_litestream_ipc_retry, ngx_litestream_ipc_delay);
+
+    ngx_litestream_ipc_delay = ngx_min(ngx_litestream_ipc_delay * 2, 500);
+}
+
+
+static void
+ngx_litestream_worker_lost(void)
+{
+    ngx_close_connection(ngx_litestream_ipc);
+    ngx_litestream_ipc = NULL;
+
+    ngx_litestream_ipc_delay = 10;
+
+    ngx_add_timer(&ngx_litestream_ipc_retry, 1);
+}
+
+
+static void
+ngx_litestream_worker_read(ngx_event_t *ev)
+{
+    ssize_t                n;
+    ngx_queue_t           *q;
+    ngx_connection_t      *c;
+    ngx_litestream_msg_t   msg;
+    ngx_litestream_ask_t  *ask;
+
+    c = ev->data;
+
+    while (c == ngx_litestream_ipc) {
+
+        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), 0);
+
+        if (n == -1 && ngx_errno == NGX_EINTR) {
+            continue;
+        }
+
+        if (n == -1 && ngx_errno == NGX_EAGAIN) {
+            return;
+        }
+
+        if (n != (ssize_t) sizeof(ngx_litestream_msg_t)) {
+            ngx_litestream_worker_lost();
+            return;
+        }
+
+        msg.error[sizeof(msg.error) - 1] = '\0';
+
+        for (q = ngx_queue_head(&ngx_litestream_asks);
+             q != ngx_queue_sentinel(&ngx_litestream_asks);
+             q = ngx_queue_next(q))
+        {
+            ask = ngx_queue_data(q, ngx_litestream_ask_t, queue);
+
+            if (ask->msg.ticket == msg.ticket && ask->sent) {
+                ngx_queue_remove(&ask->queue);
+                ask->pending = 0;
+                ask->msg = msg;
+                ask->handler(ask);
+                break;
+            }
+        }
+    }
+}
+
+
+static void
+ngx_litestream_worker_write(ngx_event_t *ev)
+{
+    ngx_connection_t  *c;
+
+    c = ev->data;
+
+    if (c != ngx_litestream_ipc) {
+        return;
+    }
+
+    if (c->write->active) {
+        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+    }
+
+    ngx_litestream_worker_send();
+}
+
+
+static void
+ngx_litestream_worker_send(void)
+{
+    ssize_t                n;
+    ngx_queue_t           *q;
+    ngx_connection_t      *c;
+    ngx_litestream_ask_t  *ask;
+
+    c = ngx_litestream_ipc;
+
+    if (c == NULL) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&ngx_litestream_asks);
+         q != ngx_queue_sentinel(&ngx_litestream_asks);
+         q = ngx_queue_next(q))
+    {
+        ask = ngx_queue_data(q, ngx_litestream_ask_t, queue);
+
+        if (ask->sent) {
+            continue;
+        }
+
+        n = send(c->fd, &ask->msg, sizeof(ngx_litestream_msg_t),
+                 MSG_NOSIGNAL);
+
+        if (n == -1) {
+
+            /* an end is seen by reading; a full socket is written later */
+
+            if (ngx_errno == NGX_EAGAIN && !c->write->active) {
+                (void) ngx_add_event(c->write, NGX_WRITE_EVENT,
+                                     NGX_LEVEL_EVENT);
+            }
+
+            return;
+        }
+
+        ask->sent = 1;
+    }
+}
+
+
+/*
+ * Asks the supervisor; worker, does not block.  The handler is called once,
+ * later, unless ngx_litestream_forget() came first.
+ */
+
+void
+ngx_litestream_ask(ngx_litestream_ask_t *ask)
+{
+    if (!ngx_litestream_ipc_ready) {
+        return;
+    }
+
+    ask->msg.version = NGX_LITESTREAM_IPC_VERSION;
+    ask->msg.ticket = ++ngx_litestream_ticket;
+    ask->pending = 1;
+    ask->sent = 0;
+
+    ngx_queue_insert_tail(&ngx_litestream_asks, &ask->queue);
+
+    ngx_litestream_worker_send();
+}
+
+
+void
+ngx_litestream_forget(ngx_litestream_ask_t *ask)
+{
+    if (ask->pending) {
+        ngx_queue_remove(&ask->queue);
+        ask->pending = 0;
+    }
+}

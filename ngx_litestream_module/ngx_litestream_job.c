@@ -1,0 +1,1205 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/* child processes of the supervisor: programs and jobs */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <dirent.h>
+#include <grp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+
+#define NGX_LITESTREAM_OUT_LEN     (16 * 1024 * 1024)
+
+/* descriptors that a child inherits: one for each directory of databases */
+#define NGX_LITESTREAM_KEEP        4096
+
+
+static void ngx_litestream_child_signals(void);
+static int ngx_litestream_child_cmp(const void *one, const void *two);
+static void ngx_litestream_child_fds(int *keep, ngx_uint_t n);
+static int ngx_litestream_child_identity(ngx_litestream_group_t *group,
+    int death, pid_t parent);
+static void ngx_litestream_job_fork(ngx_litestream_job_t *job);
+static void ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent);
+static void ngx_litestream_job_next(void);
+static void ngx_litestream_job_read(ngx_litestream_job_t *job);
+static void ngx_litestream_job_read_handler(ngx_event_t *ev);
+static void ngx_litestream_job_timer_handler(ngx_event_t *ev);
+static void ngx_litestream_job_exited(ngx_litestream_proc_t *proc,
+    int status);
+static void ngx_litestream_job_finish(ngx_litestream_job_t *job);
+static void ngx_litestream_job_signal(int signo);
+
+
+static ngx_queue_t  ngx_litestream_procs;
+
+static volatile sig_atomic_t  ngx_litestream_job_stop;
+
+
+/*
+ * Called once in the supervisor, before anything is started.
+ */
+
+ngx_int_t
+ngx_litestream_job_init(ngx_cycle_t *cycle)
+{
+    ngx_queue_init(&ngx_litestream_procs);
+    ngx_queue_init(&ngx_litestream_sup->waiting);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Remembers a child of the supervisor; exited is called once, from the event
+ * loop, with the status of waitpid().
+ */
+
+void
+ngx_litestream_proc_add(ngx_litestream_proc_t *proc, pid_t pid,
+    ngx_litestream_exit_pt exited, void *data)
+{
+    proc->pid = pid;
+    proc->exited = exited;
+    proc->data = data;
+
+    ngx_queue_insert_tail(&ngx_litestream_procs, &proc->queue);
+}
+
+
+ngx_uint_t
+ngx_litestream_children(void)
+{
+    ngx_uint_t    n;
+    ngx_queue_t  *q;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&ngx_litestream_procs);
+         q != ngx_queue_sentinel(&ngx_litestream_procs);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
+
+    return n;
+}
+
+
+/* reaps all that has ended; does not block */
+
+void
+ngx_litestream_reap(void)
+{
+    int                     status;
+    pid_t                   pid;
+    ngx_queue_t            *q;
+    ngx_litestream_proc_t  *proc;
+
+    for ( ;; ) {
+
+        pid = waitpid(-1, &status, WNOHANG);
+
+        if (pid == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (pid <= 0) {
+            return;
+        }
+
+        for (q = ngx_queue_head(&ngx_litestream_procs);
+             q != ngx_queue_sentinel(&ngx_litestream_procs);
+             q = ngx_queue_next(q))
+        {
+            proc = ngx_queue_data(q, ngx_litestream_proc_t, queue);
+
+            if (proc->pid == pid) {
+                ngx_queue_remove(q);
+                proc->pid = -1;
+                proc->exited(proc, status);
+                break;
+            }
+        }
+    }
+}
+
+
+static void
+ngx_litestream_child_signals(void)
+{
+    int       n;
+    sigset_t  set;
+
+    for (n = 1; n < NSIG; n++) {
+        if (n != SIGKILL && n != SIGSTOP) {
+            (void) signal(n, SIG_DFL);
+        }
+    }
+
+    sigemptyset(&set);
+    (void) sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+
+static int
+ngx_litestream_child_cmp(const void *one, const void *two)
+{
+    return *(int *) one - *(int *) two;
+}
+
+
+/*
+ * Closes every descriptor above 2 but those in keep, which become
+ * inheritable.  close_range() is of Linux 5.9, /proc serves before.
+ */
+
+static void
+ngx_litestream_child_fds(int *keep, ngx_uint_t n)
+{
+    int             fd, from;
+    DIR            *dir;
+    ngx_uint_t      i;
+    struct dirent  *de;
+
+    qsort(keep, n, sizeof(int), ngx_litestream_child_cmp);
+
+    for (i = 0; i < n; i++) {
+        (void) fcntl(keep[i], F_SETFD, 0);
+    }
+
+#if defined(SYS_close_range)
+
+    from = 3;
+
+    for (i = 0; i < n; i++) {
+        if (keep[i] > from
+            && syscall(SYS_close_range, from, keep[i] - 1, 0) == -1)
+        {
+            goto proc;
+        }
+
+        if (keep[i] >= from) {
+            from = keep[i] + 1;
+        }
+    }
+
+    if (syscall(SYS_close_range, from, ~0U, 0) == 0) {
+        return;
+    }
+
+proc:
+
+#endif
+
+    dir = opendir("/proc/self/fd");
+    if (dir == NULL) {
+        return;
+    }
+
+    for ( ;; ) {
+        de = readdir(dir);
+        if (de == NULL) {
+            break;
+        }
+
+        if (de->d_name[0] == '.') {
+            continue;
+        }
+
+        fd = atoi(de->d_name);
+
+        for (i = 0; i < n; i++) {
+            if (keep[i] == fd) {
+                break;
+            }
+        }
+
+        if (fd > 2 && i == n && fd != dirfd(dir)) {
+            (void) close(fd);
+        }
+    }
+
+    (void) closedir(dir);
+}
+
+
+/*
+ * Takes the identity of the group and asks to be told of the parent's death:
+ * in this order, since setuid() clears PDEATHSIG.  0, or an errno.
+ */
+
+static int
+ngx_litestream_child_identity(ngx_litestream_group_t *group, int death,
+    pid_t parent)
+{
+    if (group != NULL && geteuid() == 0) {
+
+        if (group->uid != 0 || group->gid != 0) {
+
+            if (setgid(group->gid) == -1) {
+                return errno;
+            }
+
+            /* a user given as a number may have no name */
+
+            if (initgroups((char *) group->user.data, group->gid) == -1
+                && setgroups(1, &group->gid) == -1)
+            {
+                return errno;
+            }
+
+            if (setuid(group->uid) == -1) {
+                return errno;
+            }
+
+            if (group->uid != 0 && setuid(0) == 0) {
+                return EPERM;
+            }
+        }
+    }
+
+    if (death) {
+        if (prctl(PR_SET_PDEATHSIG, death, 0, 0, 0) == -1) {
+            return errno;
+        }
+
+        if (getppid() != parent) {
+            return ESRCH;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * Starts a program in a session of its own, with nothing of nginx but what
+ * ex says.  Called in the supervisor and in jobs; does not wait for it.
+ * Returns the pid, or -1 (logged).  What fails in the child after fork() is
+ * written to its stderr, and it ends with 127.
+ */
+
+pid_t
+ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log)
+{
+    int            fd, err, keep[NGX_LITESTREAM_KEEP];
+    char          *what;
+    pid_t          pid, parent;
+    ngx_uint_t     i, n;
+    struct rlimit  rlmt;
+
+    parent = getpid();
+
+    pid = fork();
+
+    if (pid == -1) {
+        if (log) {
+            ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                          "litestream: fork() failed while spawning \"%s\"",
+                          ex->argv[0]);
+        }
+
+        return -1;
+    }
+
+    if (pid != 0) {
+        return pid;
+    }
+
+    ngx_litestream_child_signals();
+
+    (void) setsid();
+
+    fd = open("/dev/null", O_RDWR);
+
+    if (fd > 0) {
+        (void) dup2(fd, 0);
+    }
+
+    /* out and err are above 2: 0, 1 and 2 are always open in nginx */
+
+    (void) dup2(ex->out != -1 ? ex->out : fd, 1);
+    (void) dup2(ex->err != -1 ? ex->err : fd, 2);
+
+    n = 0;
+
+    for (i = 0; i < ex->nkeep; i++) {
+        keep[n++] = ex->keep[i];
+    }
+
+    if (ex->locks) {
+        n += ngx_litestream_lock_fds(ex->group, &keep[n], NGX_LITESTREAM_KEEP - n);
+    }
+
+    ngx_litestream_child_fds(keep, n);
+
+    (void) umask(027);
+
+    what = "chdir()";
+
+    if (chdir("/") == -1) {
+        err = errno;
+        goto failed;
+    }
+
+    if (ex->nofile && getrlimit(RLIMIT_NOFILE, &rlmt) == 0) {
+
+        if (rlmt.rlim_max != RLIM_INFINITY && rlmt.rlim_max < ex->nofile
+            && geteuid() == 0)
+        {
+            rlmt.rlim_max = ex->nofile;
+        }
+
+        rlmt.rlim_cur = rlmt.rlim_max;
+
+        /* what cannot be had is not fatal */
+        (void) setrlimit(RLIMIT_NOFILE, &rlmt);
+    }
+
+    what = "setuid()";
+
+    err = ngx_litestream_child_identity(ex->group, ex->death, parent);
+    if (err) {
+        goto failed;
+    }
+
+    what = "execve()";
+
+    (void) execve(ex->argv[0], ex->argv, ex->envp);
+
+    err = errno;
+
+failed:
+
+    dprintf(2, "Error: %s failed while starting %s: %s\n", what, ex->argv[0],
+            strerror(err));
+
+    _exit(127);
+}
+
+
+/*
+ * The environment of Litestream: what it needs, nothing else.  In particular
+ * not AWS_CA_BUNDLE, with which its S3 client refuses to start.
+ */
+
+char **
+ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group)
+{
+    char        **env, **e;
+    size_t        len;
+    u_char       *p;
+    ngx_uint_t    i, n, path;
+
+    static char  *names[] = {
+        "PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
+        "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+        "http_proxy", "https_proxy", "no_proxy"
+    };
+
+    env = ngx_palloc(pool, (sizeof(names) / sizeof(char *) + 4)
+                           * sizeof(char *));
+    if (env == NULL) {
+        return NULL;
+    }
+
+    n = 0;
+    path = 0;
+
+    for (e = environ; *e; e++) {
+
+        for (i = 0; i < sizeof(names) / sizeof(char *); i++) {
+            len = ngx_strlen(names[i]);
+
+            if (ngx_strncmp(*e, names[i], len) == 0 && (*e)[len] == '='
+                && n < sizeof(names) / sizeof(char *))
+            {
+                if (i == 0) {
+                    path = 1;
+                }
+
+                env[n++] = *e;
+                break;
+            }
+        }
+    }
+
+    if (!path) {
+        env[n++] = "PATH=/usr/local/bin:/usr/bin:/bin";
+    }
+
+    /* its temporary files are private, a home may not exist at all */
+
+    for (i = 0; i < 2; i++) {
+        p = ngx_pnalloc(pool, group->run.len + sizeof("TMPDIR="));
+        if (p == NULL) {
+            return NULL;
+        }
+
+        (void) ngx_sprintf(p, "%s=%V%Z", i ? "TMPDIR" : "HOME", &group->run);
+        env[n++] = (char *) p;
+    }
+
+    env[n] = NULL;
+
+    return env;
+}
+
+
+/*
+ * A job of a database, to be filled in and started; in the supervisor.  NULL:
+ * no memory.  It frees itself after done() was called.
+ */
+
+ngx_litestream_job_t *
+ngx_litestream_job_new(char *name, ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_job_t  *job;
+
+    job = ngx_calloc(sizeof(ngx_litestream_job_t), ngx_litestream_sup->log);
+    if (job == NULL) {
+        return NULL;
+    }
+
+    job->name = name;
+    job->rdb = rdb;
+    job->group = rdb ? rdb->db->group : NULL;
+    job->fd = -1;
+    job->proc.pid = -1;
+
+    job->timer.handler = ngx_litestream_job_timer_handler;
+    job->timer.data = job;
+    job->timer.log = ngx_litestream_sup->log;
+
+    return job;
+}
+
+
+/*
+ * Starts a job, or queues it when it is limited and litestream_restore's
+ * concurrency is reached.  done() is called in any case, also when the job
+ * could not be started (without a result).
+ */
+
+void
+ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t limited)
+{
+    if (limited) {
+
+        if (ngx_litestream_sup->jobs
+            >= (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
+        {
+            ngx_queue_insert_tail(&ngx_litestream_sup->waiting, &job->queue);
+            return;
+        }
+
+        ngx_litestream_sup->jobs++;
+        job->queue.next = &job->queue;    /* counted */
+    }
+
+    ngx_litestream_job_fork(job);
+}
+
+
+static void
+ngx_litestream_job_next(void)
+{
+    ngx_queue_t           *q;
+    ngx_litestream_job_t  *job;
+
+    while (!ngx_queue_empty(&ngx_litestream_sup->waiting)
+           && ngx_litestream_sup->jobs
+              < (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
+    {
+        q = ngx_queue_head(&ngx_litestream_sup->waiting);
+        ngx_queue_remove(q);
+
+        job = ngx_queue_data(q, ngx_litestream_job_t, queue);
+
+        ngx_litestream_sup->jobs++;
+        job->queue.prev = NULL;
+        job->queue.next = &job->queue;
+
+        ngx_litestream_job_fork(job);
+    }
+}
+
+
+static void
+ngx_litestream_job_fork(ngx_litestream_job_t *job)
+{
+    int                s[2];
+    pid_t              pid, parent;
+    ngx_log_t         *log;
+    ngx_connection_t  *c;
+
+    log = ngx_litestream_sup->log;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, s) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: socketpair() failed");
+        goto failed;
+    }
+
+    if (ngx_nonblocking(s[0]) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: " ngx_nonblocking_n " failed");
+        goto close;
+    }
+
+    c = ngx_get_connection(s[0], log);
+    if (c == NULL) {
+        goto close;
+    }
+
+    c->data = job;
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->read->handler = ngx_litestream_job_read_handler;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
+        ngx_close_connection(c);
+        (void) close(s[1]);
+        goto failed;
+    }
+
+    parent = getpid();
+
+    pid = fork();
+
+    if (pid == 0) {
+        job->fd = s[1];
+        ngx_litestream_job_main(job, parent);
+        /* unreachable */
+    }
+
+    (void) close(s[1]);
+
+    if (pid == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "litestream: fork() failed while starting job \"%s\"",
+                      job->name);
+        ngx_close_connection(c);
+        goto failed;
+    }
+
+    job->c = c;
+
+    ngx_litestream_proc_add(&job->proc, pid, ngx_litestream_job_exited, job);
+
+    if (job->timeout) {
+        ngx_add_timer(&job->timer, job->timeout);
+    }
+
+    ngx_log_debug2(NGX_LOG_DEBUG_CORE, log, 0,
+                   "litestream: job \"%s\" %P", job->name, pid);
+
+    return;
+
+close:
+
+    (void) close(s[0]);
+    (void) close(s[1]);
+
+failed:
+
+    /* asynchronously, as any other end */
+
+    ngx_add_timer(&job->timer, 1);
+}
+
+
+static void
+ngx_litestream_job_signal(int signo)
+{
+    ngx_litestream_job_stop = 1;
+}
+
+
+static void
+ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent)
+{
+    int               fd, err, keep[NGX_LITESTREAM_KEEP];
+    ngx_uint_t        n;
+    struct sigaction  sa;
+
+    ngx_litestream_child_signals();
+
+    /* TERM: the job ends what it has started and removes its files */
+
+    ngx_memzero(&sa, sizeof(struct sigaction));
+    sa.sa_handler = ngx_litestream_job_signal;
+    (void) sigaction(SIGTERM, &sa, NULL);
+
+    (void) setsid();
+
+    fd = open("/dev/null", O_RDWR);
+
+    if (fd > 0) {
+        (void) dup2(fd, 0);
+        (void) dup2(fd, 1);
+    }
+
+    n = 0;
+    keep[n++] = job->fd;
+
+    if (job->group) {
+        n += ngx_litestream_lock_fds(job->group, &keep[n], NGX_LITESTREAM_KEEP - n);
+    }
+
+    ngx_litestream_child_fds(keep, n);
+
+    for (err = 0; err < (int) n; err++) {
+        (void) fcntl(keep[err], F_SETFD, FD_CLOEXEC);
+    }
+
+    (void) umask(027);
+    if (chdir("/") == -1) {
+        _exit(1);
+    }
+
+    if (job->prepare) {
+        job->prepare(job);
+    }
+
+    err = ngx_litestream_child_identity(job->group, SIGTERM, parent);
+
+    if (err) {
+        job->result.rc = NGX_ERROR;
+        (void) snprintf(job->result.text, sizeof(job->result.text),
+                        "cannot take the identity of user %s: %s",
+                        job->group ? (char *) job->group->user.data : "root",
+                        strerror(err));
+
+    } else {
+        job->run(job);
+    }
+
+    job->result.type = NGX_LITESTREAM_JOB_RESULT;
+    ngx_litestream_job_tell(job, &job->result);
+
+    _exit(0);
+}
+
+
+/* in a job: tells the supervisor; may block */
+
+void
+ngx_litestream_job_tell(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg)
+{
+    while (send(job->fd, msg, sizeof(ngx_litestream_job_msg_t), MSG_NOSIGNAL)
+           == -1
+           && errno == EINTR)
+    {
+        if (ngx_litestream_job_stop
+            && msg->type != NGX_LITESTREAM_JOB_RESULT)
+        {
+            return;
+        }
+    }
+}
+
+
+/*
+ * In a job: tells, and waits for the answer, which replaces msg.  NGX_ERROR:
+ * the supervisor has gone, or the job shall end.
+ */
+
+ngx_int_t
+ngx_litestream_job_ask(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg)
+{
+    ssize_t  n;
+
+    msg->type = NGX_LITESTREAM_JOB_ASK;
+
+    ngx_litestream_job_tell(job, msg);
+
+    for ( ;; ) {
+
+        if (ngx_litestream_job_stop) {
+            return NGX_ERROR;
+        }
+
+        n = recv(job->fd, msg, sizeof(ngx_litestream_job_msg_t), 0);
+
+        if (n == (ssize_t) sizeof(ngx_litestream_job_msg_t)) {
+            return NGX_OK;
+        }
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        return NGX_ERROR;
+    }
+}
+
+
+/* in a job: a line for the log, written there by the supervisor */
+
+void
+ngx_litestream_job_log(ngx_litestream_job_t *job, const char *fmt, ...)
+{
+    va_list                   args;
+    ngx_litestream_job_msg_t  msg;
+
+    ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
+    msg.type = NGX_LITESTREAM_JOB_LOG;
+
+    va_start(args, fmt);
+    (void) vsnprintf(msg.text, sizeof(msg.text), fmt, args);
+    va_end(args);
+
+    ngx_litestream_job_tell(job, &msg);
+}
+
+
+ngx_uint_t
+ngx_litestream_job_stopped(void)
+{
+    return ngx_litestream_job_stop;
+}
+
+
+/*
+ * In a job: runs a program to its end, gathers its stdout and the last line
+ * of its stderr.  tick is called about five times a second and returns 1 when
+ * there was progress; timeout (ms) counts from the last progress.  NGX_ERROR:
+ * it could not be started, was told to stop, timed out or said too much; the
+ * program and its process group are gone then.
+ */
+
+ngx_int_t
+ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
+    ngx_msec_t timeout, ngx_litestream_tick_pt tick,
+    ngx_litestream_run_t *run)
+{
+    int                     out[2], err[2], n, open_fds;
+    char                    buf[4096];
+    char                  **e;
+    pid_t                   pid;
+    u_char                 *p;
+    size_t                  size, llen;
+    ssize_t                 len;
+    ngx_int_t               rc, i;
+    ngx_pool_t             *pool;
+    struct pollfd           pfd[2];
+    struct timespec         ts;
+    ngx_msec_t              now, progress;
+    ngx_litestream_exec_t   ex;
+    char                    line[512];
+
+    ngx_memzero(run, sizeof(ngx_litestream_run_t));
+
+    pool = ngx_create_pool(4096, ngx_litestream_sup->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    e = ngx_litestream_environ(pool, job->group);
+    if (e == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (pipe2(out, O_CLOEXEC) == -1 || pipe2(err, O_CLOEXEC) == -1) {
+        (void) snprintf(run->last, sizeof(run->last), "pipe2() failed: %s",
+                        strerror(errno));
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&ex, sizeof(ngx_litestream_exec_t));
+    ex.argv = argv;
+    ex.envp = e;
+    ex.group = job->group;
+    ex.out = out[1];
+    ex.err = err[1];
+    ex.death = SIGKILL;
+    ex.locks = 1;
+
+    pid = ngx_litestream_exec(&ex, NULL);
+
+    (void) close(out[1]);
+    (void) close(err[1]);
+
+    if (pid == -1) {
+        (void) snprintf(run->last, sizeof(run->last), "fork() failed: %s",
+                        strerror(errno));
+        return NGX_ERROR;
+    }
+
+    (void) fcntl(out[0], F_SETFL, O_NONBLOCK);
+    (void) fcntl(err[0], F_SETFL, O_NONBLOCK);
+
+    size = 0;
+    llen = 0;
+    rc = NGX_OK;
+    open_fds = 2;
+
+    pfd[0].fd = out[0];
+    pfd[1].fd = err[0];
+    pfd[0].events = POLLIN;
+    pfd[1].events = POLLIN;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+    progress = ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+
+    while (open_fds) {
+
+        n = poll(pfd, 2, 200);
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        now = ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+
+        if (ngx_litestream_job_stop) {
+            rc = NGX_ERROR;
+            break;
+        }
+
+        if (tick && tick(job)) {
+            progress = now;
+        }
+
+        if (timeout && now - progress > timeout) {
+            run->timedout = 1;
+            rc = NGX_ERROR;
+            break;
+        }
+
+        if (n <= 0) {
+            continue;
+        }
+
+        for (i = 0; i < 2; i++) {
+
+            if (pfd[i].fd == -1 || pfd[i].revents == 0) {
+                continue;
+            }
+
+            len = read(pfd[i].fd, buf, sizeof(buf));
+
+            if (len == -1 && (errno == EAGAIN || errno == EINTR)) {
+                continue;
+            }
+
+            if (len <= 0) {
+                pfd[i].fd = -1;
+                open_fds--;
+                continue;
+            }
+
+            if (i == 0) {
+
+                if (run->len + len + 1 > size) {
+                    size = size ? size * 2 : 65536;
+
+                    if (size > NGX_LITESTREAM_OUT_LEN) {
+                        run->overflow = 1;
+                        rc = NGX_ERROR;
+                        goto done;
+                    }
+
+                    p = realloc(run->out, size);
+                    if (p == NULL) {
+                        rc = NGX_ERROR;
+                        goto done;
+                    }
+
+                    run->out = p;
+                }
+
+                ngx_memcpy(run->out + run->len, buf, len);
+                run->len += len;
+                run->out[run->len] = '\0';
+
+                continue;
+            }
+
+            for (n = 0; n < len; n++) {
+
+                if (buf[n] == '\n') {
+
+                    /* an empty line or Go's usage hint says nothing */
+
+                    if (llen) {
+                        ngx_memcpy(run->last, line, llen);
+                        run->last[llen] = '\0';
+                    }
+
+                    llen = 0;
+                    continue;
+                }
+
+                if (llen < sizeof(line) - 1) {
+                    line[llen++] = buf[n];
+                }
+            }
+        }
+    }
+
+done:
+
+    if (llen) {
+        ngx_memcpy(run->last, line, llen);
+        run->last[llen] = '\0';
+    }
+
+    if (rc != NGX_OK) {
+        (void) kill(-pid, SIGKILL);
+        (void) kill(pid, SIGKILL);
+    }
+
+    while (waitpid(pid, &run->status, 0) == -1 && errno == EINTR) {
+
+        if (ngx_litestream_job_stop) {
+            (void) kill(-pid, SIGKILL);
+            (void) kill(pid, SIGKILL);
+            rc = NGX_ERROR;
+        }
+    }
+
+    (void) close(out[0]);
+    (void) close(err[0]);
+
+    return rc;
+}
+
+
+/* in the supervisor: answers a job that waits in ngx_litestream_job_ask() */
+
+void
+ngx_litestream_job_answer(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg)
+{
+    msg->type = NGX_LITESTREAM_JOB_ANSWER;
+
+    if (job->c == NULL) {
+        return;
+    }
+
+    if (send(job->c->fd, msg, sizeof(ngx_litestream_job_msg_t),
+             MSG_NOSIGNAL|MSG_DONTWAIT)
+        == -1)
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, ngx_errno,
+                      "litestream: send() to job \"%s\" failed", job->name);
+    }
+}
+
+
+/*
+ * Tells a job to end; done() follows when it has gone.  One that does not end
+ * is killed with all it started.
+ */
+
+void
+ngx_litestream_job_kill(ngx_litestream_job_t *job)
+{
+    if (job->proc.pid == -1) {
+
+        if (job->timer.timer_set || job->c) {
+            return;
+        }
+
+        /* still waiting for its turn */
+
+        ngx_queue_remove(&job->queue);
+        job->queue.next = NULL;
+        ngx_add_timer(&job->timer, 1);
+
+        return;
+    }
+
+    if (job->gone) {
+        return;
+    }
+
+    job->gone = 1;
+
+    (void) kill(job->proc.pid, SIGTERM);
+
+    ngx_add_timer(&job->timer, 2000);
+}
+
+
+static void
+ngx_litestream_job_timer_handler(ngx_event_t *ev)
+{
+    ngx_litestream_job_t  *job;
+
+    job = ev->data;
+
+    if (job->proc.pid == -1) {
+        ngx_litestream_job_finish(job);
+        return;
+    }
+
+    if (!job->gone) {
+
+        if (!job->has_result) {
+            (void) snprintf(job->result.text, sizeof(job->result.text),
+                            "no progress within %lu ms",
+                            (unsigned long) job->timeout);
+            job->result.rc = NGX_ABORT;
+        }
+
+        ngx_litestream_job_kill(job);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+                  "litestream: job \"%s\" %P hangs, killed", job->name,
+                  job->proc.pid);
+
+    (void) kill(-job->proc.pid, SIGKILL);
+}
+
+
+static void
+ngx_litestream_job_read_handler(ngx_event_t *ev)
+{
+    ngx_connection_t  *c;
+
+    c = ev->data;
+
+    ngx_litestream_job_read(c->data);
+}
+
+
+static void
+ngx_litestream_job_read(ngx_litestream_job_t *job)
+{
+    ssize_t                   n;
+    ngx_litestream_job_msg_t  msg;
+
+    for ( ;; ) {
+
+        if (job->c == NULL) {
+            return;
+        }
+
+        n = recv(job->c->fd, &msg, sizeof(ngx_litestream_job_msg_t), 0);
+
+        if (n == -1 && ngx_errno == NGX_EINTR) {
+            continue;
+        }
+
+        if (n == -1 && ngx_errno == NGX_EAGAIN) {
+            return;
+        }
+
+        if (n != (ssize_t) sizeof(ngx_litestream_job_msg_t)) {
+            ngx_close_connection(job->c);
+            job->c = NULL;
+            return;
+        }
+
+        msg.text[sizeof(msg.text) - 1] = '\0';
+
+        if (job->timer.timer_set && !job->gone && job->timeout) {
+            ngx_add_timer(&job->timer, job->timeout);
+        }
+
+        switch (msg.type) {
+
+        case NGX_LITESTREAM_JOB_RESULT:
+            job->result = msg;
+            job->has_result = 1;
+            break;
+
+        case NGX_LITESTREAM_JOB_LOG:
+            n = ngx_litestream_redact(ngx_litestream_sup->conf,
+                                      (u_char *) msg.text,
+                                      ngx_strlen(msg.text));
+            ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
+                          "litestream: %*s", (size_t) n, msg.text);
+            break;
+
+        default:
+            if (job->message && !job->gone) {
+                job->message(job, &msg);
+            }
+        }
+    }
+}
+
+
+static void
+ngx_litestream_job_exited(ngx_litestream_proc_t *proc, int status)
+{
+    ngx_litestream_job_t  *job;
+
+    job = proc->data;
+
+    ngx_litestream_job_read(job);
+
+    if (!job->has_result && job->result.text[0] == '\0') {
+
+        job->result.rc = NGX_ERROR;
+
+        if (WIFSIGNALED(status)) {
+            (void) snprintf(job->result.text, sizeof(job->result.text),
+                            "job \"%s\" ended on signal %d", job->name,
+                            WTERMSIG(status));
+
+        } else {
+            (void) snprintf(job->result.text, sizeof(job->result.text),
+                            "job \"%s\" ended with status %d", job->name,
+                            WEXITSTATUS(status));
+        }
+    }
+
+    ngx_litestream_job_finish(job);
+}
+
+
+static void
+ngx_litestream_job_finish(ngx_litestream_job_t *job)
+{
+    size_t  n;
+
+    if (job->timer.timer_set) {
+        ngx_del_timer(&job->timer);
+    }
+
+    if (job->c) {
+        ngx_close_connection(job->c);
+        job->c = NULL;
+    }
+
+    if (job->queue.next) {
+        ngx_litestream_sup->jobs--;
+    }
+
+    if (!job->has_result && job->result.text[0] == '\0') {
+        job->result.rc = NGX_ERROR;
+        (void) snprintf(job->result.text, sizeof(job->result.text),
+                        "job \"%s\" was not run", job->name);
+    }
+
+    /* the text may hold what Litestream said */
+
+    n = ngx_litestream_redact(ngx_litestream_sup->conf,
+                              (u_char *) job->result.text,
+                              ngx_strlen(job->result.text));
+    job->result.text[n] = '\0';
+
+    job->done(job);
+
+    ngx_free(job);
+
+    ngx_litestream_job_next();
+}

@@ -1,0 +1,544 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/*
+ * The status file.  It has a fixed size (sparse) and a fixed layout: one
+ * record for the supervisor, then groups, then databases, each behind a
+ * sequence counter that is odd while the record is being written.  The
+ * lock's holder writes it with pwrite(): a full disk is an error there, not
+ * a SIGBUS.  Everybody else maps it read-only.  It is never replaced, so
+ * that a mapping stays good over reloads and respawns.
+ */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <stddef.h>
+#include <sys/mman.h>
+
+
+typedef struct {
+    uint32_t                       magic;
+    uint32_t                       version;
+    uint64_t                       size;
+} ngx_litestream_status_head_t;
+
+
+typedef struct {
+    uint32_t                       seq;
+    uint32_t                       pad;
+    ngx_litestream_super_status_t  st;
+} ngx_litestream_super_rec_t;
+
+
+typedef struct {
+    uint32_t                       seq;
+    uint32_t                       pad;
+    ngx_litestream_group_status_t  st;
+} ngx_litestream_group_rec_t;
+
+
+typedef struct {
+    uint32_t                       seq;
+    uint32_t                       pad;
+    ngx_litestream_db_status_t     st;
+} ngx_litestream_db_rec_t;
+
+
+typedef struct {
+    ngx_litestream_status_head_t   head;
+    ngx_litestream_super_rec_t     super;
+    ngx_litestream_group_rec_t     groups[NGX_LITESTREAM_MAX_GROUPS];
+    ngx_litestream_db_rec_t        dbs[NGX_LITESTREAM_MAX_DBS];
+} ngx_litestream_status_file_t;
+
+
+
+static ngx_int_t ngx_litestream_status_copy(void *rec, void *st, size_t size);
+static void ngx_litestream_status_put(off_t off, void *st, size_t size);
+static void ngx_litestream_status_carry(void);
+
+
+static ngx_litestream_status_file_t  *ngx_litestream_status_map;
+static int                            ngx_litestream_status_fd = -1;
+static ngx_uint_t                     ngx_litestream_status_failed;
+static uint32_t                       ngx_litestream_status_seq;
+
+
+/*
+ * Maps the status file for reading.  Does open(), fstat() and mmap(): for
+ * init_process, commands, and the retry timer of a worker.
+ */
+
+ngx_int_t
+ngx_litestream_status_open(ngx_str_t *name, ngx_log_t *log)
+{
+    int                            fd;
+    void                          *p;
+    struct stat                    st;
+    ngx_litestream_status_head_t  *head;
+
+    if (ngx_litestream_status_map) {
+        return NGX_OK;
+    }
+
+    fd = open((char *) name->data, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
+
+    if (fd == -1) {
+        if (ngx_errno == NGX_ENOENT) {
+            return NGX_DECLINED;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                      "litestream: open() \"%V\" failed", name);
+        return NGX_ERROR;
+    }
+
+    if (fstat(fd, &st) == -1
+        || st.st_size < (off_t) sizeof(ngx_litestream_status_file_t))
+    {
+        (void) close(fd);
+        return NGX_DECLINED;
+    }
+
+    p = mmap(NULL, sizeof(ngx_litestream_status_file_t), PROT_READ,
+             MAP_SHARED, fd, 0);
+
+    (void) close(fd);
+
+    if (p == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                      "litestream: mmap() \"%V\" failed", name);
+        return NGX_ERROR;
+    }
+
+    head = p;
+
+    if (head->magic != NGX_LITESTREAM_STATUS_MAGIC
+        || head->version != NGX_LITESTREAM_STATUS_VERSION
+        || head->size != sizeof(ngx_litestream_status_file_t))
+    {
+        (void) munmap(p, sizeof(ngx_litestream_status_file_t));
+        return NGX_DECLINED;
+    }
+
+    ngx_litestream_status_map = p;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_status_copy(void *rec, void *st, size_t size)
+{
+    uint32_t           seq;
+    ngx_uint_t         n;
+    volatile uint32_t  *p;
+
+    p = rec;
+
+    /* the writer needs some microseconds for a record */
+
+    for (n = 0; n < 10000; n++) {
+
+        seq = *p;
+
+        if (seq & 1) {
+            ngx_cpu_pause();
+            continue;
+        }
+
+        ngx_memory_barrier();
+        __sync_synchronize();
+
+        ngx_memcpy(st, (u_char *) rec + 2 * sizeof(uint32_t), size);
+
+        __sync_synchronize();
+
+        if (*p == seq) {
+            return NGX_OK;
+        }
+    }
+
+    /* a writer that died in between: its successor writes all anew */
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_litestream_status_super(ngx_litestream_super_status_t *st)
+{
+    if (ngx_litestream_status_map == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_litestream_status_copy(&ngx_litestream_status_map->super, st,
+                                      sizeof(ngx_litestream_super_status_t));
+}
+
+
+ngx_int_t
+ngx_litestream_status_group(ngx_uint_t n, ngx_litestream_group_status_t *st)
+{
+    if (ngx_litestream_status_map == NULL
+        || n >= NGX_LITESTREAM_MAX_GROUPS)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_litestream_status_copy(&ngx_litestream_status_map->groups[n], st,
+                                   sizeof(ngx_litestream_group_status_t))
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return st->name[0] ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
+    ngx_litestream_db_status_t *st)
+{
+    ngx_uint_t                      i, n;
+    ngx_litestream_status_file_t   *map;
+    ngx_litestream_super_status_t   super;
+
+    map = ngx_litestream_status_map;
+
+    if (map == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (hint >= NGX_LITESTREAM_MAX_DBS || map->dbs[hint].st.id != id) {
+
+        if (ngx_litestream_status_super(&super) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        n = ngx_min(super.dbs, NGX_LITESTREAM_MAX_DBS);
+
+        for (i = 0; i < n; i++) {
+            if (map->dbs[i].st.id == id) {
+                break;
+            }
+        }
+
+        if (i == n) {
+            return NGX_DECLINED;
+        }
+
+        hint = i;
+    }
+
+    if (ngx_litestream_status_copy(&map->dbs[hint], st,
+                                   sizeof(ngx_litestream_db_status_t))
+        != NGX_OK
+        || st->id != id)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Opens the file for writing, makes it when needed, takes over what the last
+ * holder knew (restarts, results of restores and verifications, "new"), and
+ * lays it out for this configuration.  Supervisor, under the lock.
+ */
+
+ngx_int_t
+ngx_litestream_status_create(void)
+{
+    int                             fd;
+    ngx_uint_t                      i;
+    ngx_litestream_db_rec_t         rec;
+    ngx_litestream_conf_t          *conf;
+    ngx_litestream_status_head_t    head;
+    ngx_litestream_super_status_t   old;
+
+    conf = ngx_litestream_sup->conf;
+
+    fd = open((char *) conf->status.data,
+              O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0644);
+
+    if (fd == -1 || fchmod(fd, 0644) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, ngx_litestream_sup->log, ngx_errno,
+                      "litestream: open() \"%V\" failed", &conf->status);
+        return NGX_ERROR;
+    }
+
+    ngx_litestream_status_fd = fd;
+
+    ngx_memzero(&old, sizeof(ngx_litestream_super_status_t));
+
+    if (pread(fd, &head, sizeof(head), 0) == (ssize_t) sizeof(head)
+        && head.magic == NGX_LITESTREAM_STATUS_MAGIC
+        && head.version == NGX_LITESTREAM_STATUS_VERSION
+        && head.size == sizeof(ngx_litestream_status_file_t))
+    {
+        if (ngx_litestream_status_open(&conf->status, ngx_litestream_sup->log)
+            == NGX_OK)
+        {
+            (void) ngx_litestream_status_super(&old);
+            ngx_litestream_status_carry();
+        }
+
+    } else if (ftruncate(fd, 0) == -1) {
+        goto failed;
+    }
+
+    if (ftruncate(fd, sizeof(ngx_litestream_status_file_t)) == -1) {
+        goto failed;
+    }
+
+    ngx_litestream_sup->st.restarts = old.restarts;
+
+    if (old.pid && old.clean == NGX_LITESTREAM_CLEAN_NOT) {
+        ngx_litestream_sup->st.restarts++;
+    }
+
+    /* records that are not ours any more */
+
+    ngx_memzero(&rec, sizeof(ngx_litestream_db_rec_t));
+
+    for (i = conf->dbs.nelts; i < old.dbs && i < NGX_LITESTREAM_MAX_DBS; i++) {
+        ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dbs)
+                                  + i * sizeof(ngx_litestream_db_rec_t),
+                                  &rec.st, sizeof(rec.st));
+    }
+
+    for (i = conf->groups.nelts;
+         i < old.groups && i < NGX_LITESTREAM_MAX_GROUPS;
+         i++)
+    {
+        ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t,
+                                           groups)
+                                  + i * sizeof(ngx_litestream_group_rec_t),
+                                  &rec.st,
+                                  sizeof(ngx_litestream_group_status_t));
+    }
+
+    head.magic = NGX_LITESTREAM_STATUS_MAGIC;
+    head.version = NGX_LITESTREAM_STATUS_VERSION;
+    head.size = sizeof(ngx_litestream_status_file_t);
+
+    if (pwrite(fd, &head, sizeof(head), 0) != (ssize_t) sizeof(head)) {
+        goto failed;
+    }
+
+    return NGX_OK;
+
+failed:
+
+    ngx_log_error(NGX_LOG_EMERG, ngx_litestream_sup->log, ngx_errno,
+                  "litestream: cannot write \"%V\"", &conf->status);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_litestream_status_carry(void)
+{
+    ngx_uint_t                      i, n;
+    ngx_litestream_rdb_t           *rdb;
+    ngx_litestream_rgroup_t        *rg;
+    ngx_litestream_db_status_t      st;
+    ngx_litestream_group_status_t   gst;
+
+    for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
+
+        rdb = &ngx_litestream_sup->rdbs[i];
+
+        if (ngx_litestream_status_db(rdb->db->id, i, &st) != NGX_OK
+            || ngx_strcmp(st.replica_url, rdb->st.replica_url) != 0)
+        {
+            continue;
+        }
+
+        rdb->st.verify = st.verify;
+        rdb->st.verify.running = 0;
+
+        rdb->st.history_from = st.history_from;
+        rdb->st.history_to = st.history_to;
+        rdb->st.txid = st.txid;
+        rdb->st.last_sync_at = st.last_sync_at;
+
+        if (rdb->db->outcome != NGX_LITESTREAM_OUTCOME_UNKNOWN) {
+            continue;
+        }
+
+        if (st.restore_state == NGX_LITESTREAM_RESTORE_DONE) {
+            rdb->st.restore_state = st.restore_state;
+            rdb->st.restore_ms = st.restore_ms;
+            rdb->st.restore_bytes = st.restore_bytes;
+            rdb->st.restore_total = st.restore_total;
+            rdb->st.restore_txid = st.restore_txid;
+        }
+
+        /* proven once: the storage is not asked again for a respawn */
+
+        if (st.state == NGX_LITESTREAM_DB_NEW && st.in_place) {
+            rdb->st.state = NGX_LITESTREAM_DB_NEW;
+            rdb->st.in_place = 1;
+        }
+    }
+
+    for (n = 0; n < NGX_LITESTREAM_MAX_GROUPS; n++) {
+
+        if (ngx_litestream_status_group(n, &gst) != NGX_OK) {
+            break;
+        }
+
+        for (i = 0; i < ngx_litestream_sup->conf->groups.nelts; i++) {
+
+            rg = &ngx_litestream_sup->rgroups[i];
+
+            if (ngx_strcmp(gst.name, rg->st.name) == 0) {
+                rg->st.restarts = gst.restarts;
+                rg->st.pid = gst.pid;
+                ngx_memcpy(rg->st.last_exit, gst.last_exit,
+                           sizeof(gst.last_exit));
+            }
+        }
+    }
+}
+
+
+static void
+ngx_litestream_status_put(off_t off, void *st, size_t size)
+{
+    int       fd;
+    uint32_t  seq[2];
+
+    fd = ngx_litestream_status_fd;
+
+    if (fd == -1) {
+        return;
+    }
+
+    /* one counter for all records: only odd, even and different matter */
+
+    ngx_litestream_status_seq += 2;
+
+    seq[0] = ngx_litestream_status_seq | 1;
+    seq[1] = 0;
+
+    if (pwrite(fd, seq, sizeof(seq), off) != (ssize_t) sizeof(seq)
+        || pwrite(fd, st, size, off + sizeof(seq)) != (ssize_t) size)
+    {
+        goto failed;
+    }
+
+    seq[0]++;
+
+    if (pwrite(fd, seq, sizeof(seq), off) != (ssize_t) sizeof(seq)) {
+        goto failed;
+    }
+
+    ngx_litestream_status_failed = 0;
+
+    return;
+
+failed:
+
+    if (!ngx_litestream_status_failed) {
+        ngx_litestream_status_failed = 1;
+        ngx_log_error(NGX_LOG_CRIT, ngx_litestream_sup->log, ngx_errno,
+                      "litestream: pwrite() \"%V\" failed",
+                      &ngx_litestream_sup->conf->status);
+    }
+}
+
+
+void
+ngx_litestream_status_super_write(void)
+{
+    ngx_litestream_super_status_t  *st;
+
+    if (!ngx_litestream_sup->holder) {
+        return;
+    }
+
+    st = &ngx_litestream_sup->st;
+
+    st->pid = ngx_pid;
+    st->state = ngx_litestream_sup->state;
+    st->heartbeat = ngx_litestream_now();
+    st->groups = ngx_litestream_sup->conf->groups.nelts;
+    st->dbs = ngx_litestream_sup->conf->dbs.nelts;
+
+    ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, super),
+                              st, sizeof(ngx_litestream_super_status_t));
+}
+
+
+void
+ngx_litestream_status_group_write(ngx_litestream_rgroup_t *rg)
+{
+    if (!ngx_litestream_sup->holder) {
+        return;
+    }
+
+    rg->st.state = rg->state;
+
+    ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, groups)
+                              + rg->group->index
+                                * sizeof(ngx_litestream_group_rec_t),
+                              &rg->st, sizeof(ngx_litestream_group_status_t));
+}
+
+
+void
+ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb)
+{
+    if (!ngx_litestream_sup->holder) {
+        return;
+    }
+
+    ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dbs)
+                              + rdb->index * sizeof(ngx_litestream_db_rec_t),
+                              &rdb->st, sizeof(ngx_litestream_db_status_t));
+}
+
+
+ngx_uint_t
+ngx_litestream_alive(ngx_litestream_super_status_t *st, int64_t now)
+{
+    /* a heartbeat from the future: the clock was set back */
+
+    return st->pid && st->clean != NGX_LITESTREAM_CLEAN_END
+           && now - st->heartbeat < 5000;
+}
+
+
+int64_t
+ngx_litestream_lag(ngx_litestream_db_status_t *st, int64_t now)
+{
+    if (st->last_sync_at == 0) {
+        return -1;
+    }
+
+    return ngx_max(now - st->last_sync_at, 0);
+}
+
+
+ngx_uint_t
+ngx_litestream_db_state(ngx_litestream_db_status_t *st, int64_t now)
+{
+    if (st->state == NGX_LITESTREAM_DB_REPLICATING
+        && ngx_litestream_lag(st, now) > (int64_t) st->lag_limit_ms)
+    {
+        return NGX_LITESTREAM_DB_LAGGING;
+    }
+
+    return st->state;
+}

@@ -1,0 +1,511 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+#ifndef _NGX_LITESTREAM_SUPERVISOR_H_INCLUDED_
+#define _NGX_LITESTREAM_SUPERVISOR_H_INCLUDED_
+
+
+/* what lives in the supervisor process and its jobs alone */
+
+
+#include "ngx_litestream.h"
+
+#include <sys/stat.h>
+#include <curl/curl.h>
+
+
+/* delays of a child that keeps ending, and when they start anew */
+#define NGX_LITESTREAM_BACKOFF_MIN    1000
+#define NGX_LITESTREAM_BACKOFF_MAX    30000
+#define NGX_LITESTREAM_BACKOFF_RESET  60000
+
+/* Litestream must have made its control socket by then */
+#define NGX_LITESTREAM_START_LIMIT    30000
+
+/* /debug/sync-status is answered at once; missed so often: it hangs */
+#define NGX_LITESTREAM_POLL_LIMIT     5000
+#define NGX_LITESTREAM_MISSES         2
+
+/* how long a start waits for the checks of the other databases */
+#define NGX_LITESTREAM_GATHER         3000
+
+/* lines of a child that are logged in one second */
+#define NGX_LITESTREAM_LINES          100
+
+#define NGX_LITESTREAM_TICK           1000
+
+/* syncs in flight on one control socket */
+#define NGX_LITESTREAM_SYNCS          16
+
+
+typedef struct ngx_litestream_proc_s    ngx_litestream_proc_t;
+typedef struct ngx_litestream_job_s     ngx_litestream_job_t;
+typedef struct ngx_litestream_call_s    ngx_litestream_call_t;
+typedef struct ngx_litestream_rdb_s     ngx_litestream_rdb_t;
+typedef struct ngx_litestream_rgroup_s  ngx_litestream_rgroup_t;
+
+
+/* a child process of the supervisor, reaped by ngx_litestream_reap() */
+
+typedef void (*ngx_litestream_exit_pt)(ngx_litestream_proc_t *proc,
+    int status);
+
+struct ngx_litestream_proc_s {
+    ngx_queue_t                  queue;
+    pid_t                        pid;     /* -1: none */
+    ngx_litestream_exit_pt       exited;
+    void                        *data;
+};
+
+
+/* how to start a program */
+
+typedef struct {
+    char                       **argv;
+    char                       **envp;
+    ngx_litestream_group_t      *group;   /* identity to take, NULL: keep */
+    int                          out;     /* becomes 1 */
+    int                          err;     /* becomes 2 */
+    int                          keep[4]; /* inherited under their numbers */
+    ngx_uint_t                   nkeep;
+    int                          death;   /* signal when the parent dies */
+    rlim_t                       nofile;  /* wanted, 0: as it is */
+    ngx_uint_t                   locks;   /* inherits the locks of group */
+} ngx_litestream_exec_t;
+
+
+/* what a job and the supervisor tell each other */
+
+#define NGX_LITESTREAM_JOB_PROGRESS   1
+#define NGX_LITESTREAM_JOB_RESULT     2
+#define NGX_LITESTREAM_JOB_ASK        3   /* the job waits for the answer */
+#define NGX_LITESTREAM_JOB_ANSWER     4
+#define NGX_LITESTREAM_JOB_LOG        5
+
+
+typedef struct {
+    uint32_t                     type;
+    int32_t                      rc;      /* NGX_OK, … or an outcome */
+    uint64_t                     txid;    /* newest in the replica */
+    uint64_t                     local;   /* newest at hand */
+    uint64_t                     files;   /* LTX files in the replica */
+    int64_t                      from;    /* ms since 1970 */
+    int64_t                      to;
+    int64_t                      bytes;
+    int64_t                      total;
+    uint64_t                     dev;
+    uint64_t                     ino;
+    int64_t                      size;    /* of the database, -1: missing */
+    uint32_t                     seq;     /* has _litestream_seq */
+    uint32_t                     meta;    /* has a meta directory */
+    uint32_t                     ms[4];
+    char                         text[1024];
+} ngx_litestream_job_msg_t;
+
+
+typedef void (*ngx_litestream_job_pt)(ngx_litestream_job_t *job);
+typedef void (*ngx_litestream_job_msg_pt)(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg);
+
+struct ngx_litestream_job_s {
+    ngx_litestream_proc_t        proc;
+    ngx_queue_t                  queue;   /* waiting for its turn */
+    char                        *name;    /* "restore" */
+    ngx_litestream_rdb_t        *rdb;
+    ngx_litestream_group_t      *group;   /* NULL: stays root */
+    ngx_connection_t            *c;
+    int                          fd;      /* the job's end, in the job */
+    ngx_event_t                  timer;
+    ngx_msec_t                   timeout; /* without a message, 0: none */
+    ngx_litestream_job_pt        prepare; /* in the job, still root */
+    ngx_litestream_job_pt        run;     /* in the job */
+    ngx_litestream_job_msg_pt    message; /* in the supervisor */
+    ngx_litestream_job_pt        done;    /* in the supervisor, once */
+    void                        *data;
+    ngx_litestream_job_msg_t     in;      /* given to the job by fork */
+    ngx_litestream_job_msg_t     result;
+    unsigned                     has_result:1;
+    unsigned                     gone:1;
+};
+
+
+/* one HTTP request on a control socket */
+
+typedef void (*ngx_litestream_call_pt)(ngx_litestream_call_t *call);
+
+struct ngx_litestream_call_s {
+    ngx_queue_t                  queue;
+    ngx_litestream_rgroup_t     *group;
+    CURL                        *easy;
+    int                          fd;
+    ngx_litestream_call_pt       handler;
+    void                        *data;
+    long                         status;  /* 0: no answer, see error */
+    size_t                       limit;
+    size_t                       size;
+    size_t                       len;
+    u_char                      *body;
+    char                        *post;
+    struct curl_slist           *headers;
+    char                         error[CURL_ERROR_SIZE];
+};
+
+
+/* somebody who waits for a sync of a database */
+
+typedef struct ngx_litestream_waiter_s  ngx_litestream_waiter_t;
+
+typedef void (*ngx_litestream_waiter_pt)(ngx_litestream_waiter_t *w,
+    ngx_int_t rc, uint64_t txid, char *error);
+
+struct ngx_litestream_waiter_s {
+    ngx_queue_t                  queue;
+    ngx_litestream_waiter_pt     handler;
+    void                        *data;
+    ngx_msec_t                   start;
+    ngx_msec_t                   deadline;    /* ngx_current_msec */
+    uint64_t                     ticket;
+};
+
+
+struct ngx_litestream_rdb_s {
+    ngx_litestream_db_t         *db;
+    ngx_litestream_rgroup_t     *group;
+    ngx_litestream_db_status_t   st;      /* as last written */
+    ngx_uint_t                   index;
+
+    ngx_litestream_job_t        *job;     /* restore or check */
+    ngx_litestream_job_t        *verify;
+    ngx_queue_t                  verifiers;   /* who waits for verify */
+    ngx_event_t                  retry;
+    ngx_msec_t                   delay;
+
+    /* identity of the file that was checked; ino 0: not there yet */
+
+    uint64_t                     dev;
+    uint64_t                     ino;
+
+    /* memory of the replica, kept in STATE/replicas */
+
+    uint64_t                     seen_txid;
+    int64_t                      seen_at;
+    uint64_t                     restored_txid;
+    uint64_t                     restored_dev;
+    uint64_t                     restored_ino;
+
+    /* syncs: one in flight, one generation waiting */
+
+    ngx_queue_t                  now;
+    ngx_queue_t                  next;
+    ngx_queue_t                  want;    /* in the group's queue */
+    ngx_event_t                  again;
+    uint64_t                     sync_dev;
+    uint64_t                     sync_ino;
+    ngx_msec_t                   sync_start;
+
+    unsigned                     placed:1;    /* in place, or proven new */
+    unsigned                     checking:1;
+    unsigned                     cleared:1;   /* may be replicated */
+    unsigned                     running:1;   /* in the running process */
+    unsigned                     synced:1;    /* since it was started */
+    unsigned                     syncing:1;
+    unsigned                     wanted:1;
+    unsigned                     fault:1;     /* st.error is of ours */
+    unsigned                     lost:1;      /* deleted under Litestream */
+    unsigned                     waits:1;     /* for its last sync */
+    ngx_litestream_waiter_t      last;
+};
+
+
+struct ngx_litestream_rgroup_s {
+    ngx_litestream_group_t      *group;
+    ngx_litestream_group_status_t  st;
+    ngx_array_t                  rdbs;    /* of ngx_litestream_rdb_t * */
+
+    ngx_litestream_proc_t        proc;
+    ngx_uint_t                   state;   /* ngx_litestream_state_e */
+    ngx_msec_t                   since;   /* of state, ngx_current_msec */
+    ngx_msec_t                   delay;
+    ngx_event_t                  timer;   /* the state's own */
+    ngx_event_t                  probe;
+    ngx_event_t                  kick;
+    ngx_msec_t                   kicked;  /* since when a start is due */
+
+    ngx_connection_t            *log;     /* read end of the log pipe */
+    size_t                       line_len;
+    u_char                      *line;
+    ngx_uint_t                   lines;   /* in this second */
+    ngx_uint_t                   dropped;
+    time_t                       second;
+    char                         last[256];   /* what it said at last */
+
+    ngx_queue_t                  calls;
+    ngx_queue_t                  want;    /* rdbs that want a sync */
+    ngx_uint_t                   syncs;
+    ngx_uint_t                   misses;  /* answers missed in a row */
+
+    unsigned                     files:1;     /* have been written */
+    unsigned                     polling:1;
+    unsigned                     listing:1;
+    unsigned                     due:1;
+    unsigned                     restart:1;   /* after STOPPING */
+    unsigned                     was_up:1;
+    unsigned                     killed:1;
+};
+
+
+typedef struct {
+    uint64_t                     dev;
+    uint64_t                     ino;
+    int                          fd;
+    u_char                      *path;
+} ngx_litestream_lock_t;
+
+
+typedef struct {
+    ngx_cycle_t                 *cycle;
+    ngx_litestream_conf_t       *conf;
+    ngx_pool_t                  *pool;
+    ngx_log_t                   *log;     /* conf->log */
+
+    ngx_litestream_rdb_t        *rdbs;    /* conf->dbs.nelts of them */
+    ngx_litestream_rgroup_t     *rgroups;
+
+    ngx_uint_t                   state;   /* UP, STANDBY, STOPPING, … */
+    ngx_litestream_super_status_t  st;
+
+    pid_t                        master;
+    ngx_uint_t                   workers;
+    ngx_uint_t                   jobs;    /* running, of those limited */
+    ngx_queue_t                  waiting; /* jobs */
+    int                          report;  /* pipe to the master, or -1 */
+    char                         version[32];
+
+    ngx_event_t                  tick;
+    ngx_event_t                  lock_timer;
+    ngx_event_t                  quit_timer;
+    ngx_msec_t                   lock_since;
+    ngx_uint_t                   lock_said;
+    ngx_uint_t                   unsynced;
+    ngx_uint_t                   unplaced;
+    ngx_msec_t                   deadline;    /* of the end */
+
+    unsigned                     restore_only:1;
+    unsigned                     ask_handover:1;
+    unsigned                     holder:1;
+    unsigned                     had_worker:1;
+    unsigned                     quitting:1;
+    unsigned                     terminating:1;
+    unsigned                     final:1;     /* last syncs are under way */
+    unsigned                     stopping:1;  /* Litestreams are told to end */
+    unsigned                     leaving:1;   /* hands over */
+    unsigned                     orphan:1;    /* the master is dead */
+    unsigned                     failed:1;    /* of restore_only */
+    unsigned                     checked:1;   /* the version is known */
+    unsigned                     memory_dirty:1;
+    unsigned                     memory_saving:1;
+} ngx_litestream_supervisor_t;
+
+
+extern ngx_litestream_supervisor_t  *ngx_litestream_sup;
+
+
+/* ngx_litestream_supervisor.c */
+
+void ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data);
+ngx_int_t ngx_litestream_foreground(ngx_cycle_t *cycle,
+    ngx_litestream_conf_t *lcf);
+ngx_int_t ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_log_t *log);
+void ngx_litestream_unlock(void);
+char *ngx_litestream_locked(void);
+ngx_uint_t ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds,
+    ngx_uint_t n);
+int ngx_litestream_dir_fd(ngx_litestream_db_t *db);
+ngx_int_t ngx_litestream_make_path(ngx_litestream_conf_t *lcf,
+    ngx_log_t *log);
+void ngx_litestream_handover(void);
+void ngx_litestream_worker_came(void);
+void ngx_litestream_worker_gone(void);
+void ngx_litestream_check_quit(void);
+int64_t ngx_litestream_now(void);
+extern ngx_uint_t  ngx_litestream_ask_handover;
+
+/* ngx_litestream_job.c */
+
+ngx_int_t ngx_litestream_job_init(ngx_cycle_t *cycle);
+void ngx_litestream_reap(void);
+ngx_uint_t ngx_litestream_children(void);
+pid_t ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log);
+char **ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group);
+void ngx_litestream_proc_add(ngx_litestream_proc_t *proc, pid_t pid,
+    ngx_litestream_exit_pt exited, void *data);
+
+ngx_litestream_job_t *ngx_litestream_job_new(char *name,
+    ngx_litestream_rdb_t *rdb);
+void ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t limited);
+void ngx_litestream_job_answer(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg);
+void ngx_litestream_job_kill(ngx_litestream_job_t *job);
+
+void ngx_litestream_job_tell(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg);
+ngx_int_t ngx_litestream_job_ask(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg);
+void ngx_litestream_job_log(ngx_litestream_job_t *job, const char *fmt, ...);
+
+typedef ngx_uint_t (*ngx_litestream_tick_pt)(ngx_litestream_job_t *job);
+
+/* what a program that a job has run left behind */
+
+typedef struct {
+    int                          status;  /* of waitpid() */
+    size_t                       len;     /* of out */
+    u_char                      *out;     /* its stdout, freed by nobody */
+    char                         last[512];   /* last line of stderr */
+    unsigned                     timedout:1;
+    unsigned                     overflow:1;
+} ngx_litestream_run_t;
+
+ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
+    ngx_msec_t timeout, ngx_litestream_tick_pt tick,
+    ngx_litestream_run_t *run);
+ngx_uint_t ngx_litestream_job_stopped(void);
+
+/* ngx_litestream_child.c */
+
+ngx_int_t ngx_litestream_group_init(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
+void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
+ngx_int_t ngx_litestream_group_files(ngx_litestream_rgroup_t *rg);
+
+/* ngx_litestream_restore.c */
+
+void ngx_litestream_place(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_placed(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_check(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_recheck(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_db_error(ngx_litestream_rdb_t *rdb, const char *fmt, ...);
+void ngx_litestream_memory_load(void);
+void ngx_litestream_memory_save(void);
+void ngx_litestream_memory_flush(void);
+void ngx_litestream_memory_seen(ngx_litestream_rdb_t *rdb, uint64_t txid);
+
+/* ngx_litestream_sync.c */
+
+void ngx_litestream_sync_init(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_sync(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_waiter_t *w);
+void ngx_litestream_sync_cancel(ngx_litestream_waiter_t *w);
+void ngx_litestream_sync_up(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_probe(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_poll(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_watch(ngx_litestream_rdb_t *rdb);
+ngx_int_t ngx_litestream_identity(u_char *path, uint64_t *dev,
+    uint64_t *ino, int64_t *size);
+
+/* ngx_litestream_verify.c */
+
+typedef struct {
+    ngx_queue_t                  queue;
+    void                       (*handler)(void *data,
+                                     ngx_litestream_verify_result_t *res);
+    void                        *data;
+} ngx_litestream_verifier_t;
+
+void ngx_litestream_verify(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_verifier_t *v, ngx_uint_t mode);
+
+/* ngx_litestream_control.c */
+
+ngx_int_t ngx_litestream_control_init(ngx_cycle_t *cycle);
+ngx_litestream_call_t *ngx_litestream_control(ngx_litestream_rgroup_t *rg,
+    char *uri, char *post, ngx_msec_t timeout, size_t limit,
+    ngx_litestream_call_pt handler, void *data);
+void ngx_litestream_control_cancel(ngx_litestream_rgroup_t *rg);
+
+/* ngx_litestream_ipc.c */
+
+ngx_int_t ngx_litestream_ipc_listen(void);
+void ngx_litestream_ipc_unlisten(void);
+ngx_int_t ngx_litestream_ipc_probe(ngx_str_t *name, ngx_uint_t handover,
+    ngx_log_t *log);
+
+/* ngx_litestream_status.c, write side: the holder of the lock alone */
+
+ngx_int_t ngx_litestream_status_create(void);
+void ngx_litestream_status_super_write(void);
+void ngx_litestream_status_group_write(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb);
+
+/* pure: facts in, verdict out; ngx_litestream_verdict.c */
+
+typedef struct {
+    uint64_t                     replica; /* newest TXID there, 0: empty */
+    uint64_t                     local;   /* newest level-0 LTX, 0: none */
+    uint64_t                     restored;    /* what this file came from */
+    uint64_t                     seen;    /* newest ever seen there */
+    unsigned                     exists:1;    /* the database, over 0 bytes */
+    unsigned                     same:1;  /* still the restored file */
+    unsigned                     seq:1;   /* has _litestream_seq */
+    unsigned                     meta:1;  /* has a meta directory */
+} ngx_litestream_check_facts_t;
+
+typedef enum {
+    NGX_LITESTREAM_GO = 0,
+    NGX_LITESTREAM_AHEAD,         /* the replica is ahead of the database */
+    NGX_LITESTREAM_VANISHED,      /* the replica held something once */
+    NGX_LITESTREAM_MADE_ANEW,     /* not the database that was replicated */
+    NGX_LITESTREAM_GONE           /* nothing here, a backup there */
+} ngx_litestream_check_e;
+
+ngx_litestream_check_e ngx_litestream_check_verdict(
+    ngx_litestream_check_facts_t *f);
+
+
+typedef struct {
+    ngx_int_t                    rc;      /* of restore, -1: not run */
+    ngx_uint_t                   files;   /* LTX files listed */
+    uint64_t                     seen;
+    unsigned                     none:1;  /* said: no matching backup … */
+    unsigned                     required:1;
+    unsigned                     sibling:1;
+} ngx_litestream_restore_facts_t;
+
+typedef enum {
+    NGX_LITESTREAM_RESTORED = 0,
+    NGX_LITESTREAM_PROVEN_NEW,
+    NGX_LITESTREAM_BROKEN,        /* files, but no backup of them */
+    NGX_LITESTREAM_WAS_FULL,      /* empty but seen full before */
+    NGX_LITESTREAM_ELSEWHERE,     /* empty, a sibling is not */
+    NGX_LITESTREAM_REQUIRED,      /* proven new, but restore=required */
+    NGX_LITESTREAM_UNKNOWN        /* the restore failed */
+} ngx_litestream_restore_e;
+
+ngx_litestream_restore_e ngx_litestream_restore_verdict(
+    ngx_litestream_restore_facts_t *f);
+
+/* state × event of a group's child: the next state, docs/supervision.md */
+
+typedef enum {
+    NGX_LITESTREAM_EV_WANTED = 0, /* a cleared database, a worker is there */
+    NGX_LITESTREAM_EV_UP,         /* its own child answers */
+    NGX_LITESTREAM_EV_EXIT,
+    NGX_LITESTREAM_EV_STOP,
+    NGX_LITESTREAM_EV_TIMER,
+    NGX_LITESTREAM_EV_MAX
+} ngx_litestream_event_e;
+
+ngx_uint_t ngx_litestream_next_state(ngx_uint_t state, ngx_uint_t event);
+
+/* the delay before the next start, from the last one; up: ms of UP */
+ngx_msec_t ngx_litestream_next_delay(ngx_msec_t delay, ngx_uint_t was_up,
+    ngx_msec_t up);
+
+
+#endif /* _NGX_LITESTREAM_SUPERVISOR_H_INCLUDED_ */

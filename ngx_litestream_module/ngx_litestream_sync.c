@@ -1,0 +1,825 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/*
+ * What is asked of a running Litestream: is it up, how far has it come, sync
+ * now.  At most one sync in flight for a database and one generation waiting;
+ * who asks while one is in flight waits for the next, since that in flight
+ * may have begun before the commit.
+ */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <sys/sysmacros.h>
+
+
+static void ngx_litestream_sync_start(ngx_litestream_rdb_t *rdb);
+static void ngx_litestream_sync_run(ngx_litestream_rgroup_t *rg);
+static void ngx_litestream_sync_done(ngx_litestream_call_t *call);
+static ngx_int_t ngx_litestream_sync_value(void *data, ngx_uint_t depth,
+    ngx_str_t *key, ngx_str_t *value);
+static void ngx_litestream_sync_again(ngx_event_t *ev);
+static void ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc,
+    uint64_t txid, char *error);
+static ngx_uint_t ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb,
+    char *error);
+static void ngx_litestream_probe_done(ngx_litestream_call_t *call);
+static void ngx_litestream_probe_again(ngx_event_t *ev);
+static void ngx_litestream_list_done(ngx_litestream_call_t *call);
+static void ngx_litestream_poll_done(ngx_litestream_call_t *call);
+static ngx_int_t ngx_litestream_list_value(void *data, ngx_uint_t depth,
+    ngx_str_t *key, ngx_str_t *value);
+
+
+typedef struct {
+    uint64_t                     txid;
+    ngx_str_t                    error;
+    ngx_str_t                    details;
+    char                         text[NGX_LITESTREAM_ERROR_LEN];
+} ngx_litestream_answer_t;
+
+
+typedef struct {
+    ngx_litestream_rgroup_t     *group;
+    ngx_uint_t                   hint;
+    u_char                       path[4200];
+    size_t                       path_len;
+    int64_t                      last_sync_at;
+    uint64_t                     txid;
+} ngx_litestream_entry_t;
+
+
+/*
+ * Device and inode of a file, mixed with its time of birth, since inodes are
+ * used again at once.  NGX_DECLINED: there is none (all 0, size -1).  Two
+ * system calls on a local file.
+ */
+
+ngx_int_t
+ngx_litestream_identity(u_char *path, uint64_t *dev, uint64_t *ino,
+    int64_t *size)
+{
+    struct statx  stx;
+
+    *dev = 0;
+    *ino = 0;
+
+    if (size) {
+        *size = -1;
+    }
+
+    if (statx(AT_FDCWD, (char *) path, AT_SYMLINK_NOFOLLOW,
+              STATX_INO|STATX_SIZE|STATX_BTIME, &stx)
+        == -1)
+    {
+        return (errno == ENOENT) ? NGX_DECLINED : NGX_ERROR;
+    }
+
+    *dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+    *ino = stx.stx_ino;
+
+    if (stx.stx_mask & STATX_BTIME) {
+        *ino ^= ((uint64_t) stx.stx_btime.tv_sec * 1000000000
+                 + stx.stx_btime.tv_nsec) << 8;
+        *ino |= 1;
+    }
+
+    if (size) {
+        *size = stx.stx_size;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Queues a waiter for a sync that begins after this call.  w->handler is
+ * called once, when it has succeeded or w->deadline has passed; errors before
+ * the deadline are repeated.  w may be NULL: just sync.  Supervisor, never
+ * blocks, never calls the handler from within.
+ */
+
+void
+ngx_litestream_sync(ngx_litestream_rdb_t *rdb, ngx_litestream_waiter_t *w)
+{
+    ngx_msec_t  wait;
+
+    if (w) {
+        ngx_queue_insert_tail(&rdb->next, &w->queue);
+    }
+
+    rdb->wanted = 1;
+
+    if (rdb->syncing) {
+        return;
+    }
+
+    if (rdb->running && rdb->group->state == NGX_LITESTREAM_UP) {
+        ngx_litestream_sync_start(rdb);
+        return;
+    }
+
+    /* nobody to ask now: it is asked when it is up, or the time is over */
+
+    wait = w ? ngx_min((ngx_msec_int_t) (w->deadline - ngx_current_msec), 200)
+             : 200;
+
+    if (!rdb->again.timer_set) {
+        ngx_add_timer(&rdb->again, ngx_max(wait, 1));
+    }
+}
+
+
+void
+ngx_litestream_sync_cancel(ngx_litestream_waiter_t *w)
+{
+    ngx_queue_remove(&w->queue);
+}
+
+
+static void
+ngx_litestream_sync_start(ngx_litestream_rdb_t *rdb)
+{
+    if (rdb->want.next == NULL) {
+        ngx_queue_insert_tail(&rdb->group->want, &rdb->want);
+    }
+
+    ngx_litestream_sync_run(rdb->group);
+}
+
+
+static void
+ngx_litestream_sync_run(ngx_litestream_rgroup_t *rg)
+{
+    char                   *post;
+    size_t                  size;
+    u_char                 *p;
+    ngx_msec_t              limit;
+    ngx_queue_t            *q;
+    ngx_msec_int_t          left;
+    ngx_litestream_rdb_t   *rdb;
+    ngx_litestream_waiter_t *w;
+
+    while (rg->syncs < NGX_LITESTREAM_SYNCS && !ngx_queue_empty(&rg->want)) {
+
+        q = ngx_queue_head(&rg->want);
+        ngx_queue_remove(q);
+
+        rdb = ngx_queue_data(q, ngx_litestream_rdb_t, want);
+        rdb->want.next = NULL;
+
+        if (!rdb->running || rdb->syncing) {
+            continue;
+        }
+
+        /* who waits now is covered by this one */
+
+        ngx_queue_add(&rdb->now, &rdb->next);
+        ngx_queue_init(&rdb->next);
+
+        limit = NGX_LITESTREAM_POLL_LIMIT;
+
+        for (q = ngx_queue_head(&rdb->now);
+             q != ngx_queue_sentinel(&rdb->now);
+             q = ngx_queue_next(q))
+        {
+            w = ngx_queue_data(q, ngx_litestream_waiter_t, queue);
+            left = (ngx_msec_int_t) (w->deadline - ngx_current_msec);
+            limit = ngx_max(limit, (ngx_msec_t) ngx_max(left, 0));
+        }
+
+        size = rdb->db->path.len + ngx_escape_json(NULL, rdb->db->path.data,
+                                                   rdb->db->path.len)
+               + 128;
+
+        post = ngx_alloc(size, ngx_litestream_sup->log);
+        if (post == NULL) {
+            return;
+        }
+
+        p = ngx_cpymem(post, "{\"path\":\"", sizeof("{\"path\":\"") - 1);
+        p = (u_char *) ngx_escape_json(p, rdb->db->path.data,
+                                       rdb->db->path.len);
+        (void) ngx_sprintf(p, "\",\"wait\":true,\"timeout\":%M}%Z",
+                           limit / 1000 + 1);
+
+        (void) ngx_litestream_identity(rdb->db->path.data, &rdb->sync_dev,
+                                       &rdb->sync_ino, NULL);
+
+        rdb->wanted = 0;
+        rdb->sync_start = ngx_current_msec;
+
+        if (ngx_litestream_control(rg, "/sync", post, limit + 2000,
+                                   NGX_LITESTREAM_ANSWER_LEN,
+                                   ngx_litestream_sync_done, rdb)
+            == NULL)
+        {
+            ngx_free(post);
+            rdb->wanted = 1;
+            ngx_add_timer(&rdb->again, 200);
+            return;
+        }
+
+        ngx_free(post);
+
+        rdb->syncing = 1;
+        rg->syncs++;
+    }
+}
+
+
+static ngx_int_t
+ngx_litestream_sync_value(void *data, ngx_uint_t depth, ngx_str_t *key,
+    ngx_str_t *value)
+{
+    ngx_litestream_answer_t *a = data;
+
+    if (value == NULL || depth != 1) {
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(key->data, "txid") == 0) {
+        a->txid = strtoull((char *) value->data, NULL, 10);
+
+    } else if (ngx_strcmp(key->data, "error") == 0) {
+        ngx_litestream_copy(a->text, sizeof(a->text), value->data,
+                            value->len);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_litestream_sync_done(ngx_litestream_call_t *call)
+{
+    size_t                     n;
+    uint64_t                   dev, ino;
+    ngx_uint_t                 ok, waiting;
+    ngx_queue_t                waiters;
+    ngx_litestream_rdb_t      *rdb;
+    ngx_litestream_answer_t    a;
+    ngx_litestream_rgroup_t   *rg;
+
+    rdb = call->data;
+    rg = rdb->group;
+
+    rdb->syncing = 0;
+    rg->syncs--;
+
+    ngx_memzero(&a, sizeof(ngx_litestream_answer_t));
+
+    if (call->status) {
+        rg->misses = 0;
+
+        if (call->body) {
+            (void) ngx_litestream_yaml_read(call->body, call->len,
+                                            ngx_litestream_sync_value, &a);
+        }
+    }
+
+    ok = (call->status == 200);
+
+    if (ok) {
+
+        /* a database that was deleted or replaced still gives 200 */
+
+        (void) ngx_litestream_identity(rdb->db->path.data, &dev, &ino, NULL);
+
+        if (dev != rdb->sync_dev || ino != rdb->sync_ino
+            || (rdb->ino && (dev != rdb->dev || ino != rdb->ino)))
+        {
+            ok = 0;
+            (void) snprintf(a.text, sizeof(a.text),
+                            "the database was deleted or replaced");
+            ngx_litestream_watch(rdb);
+        }
+
+    } else if (a.text[0] == '\0') {
+        (void) snprintf(a.text, sizeof(a.text), "%s", call->status
+                        ? "Litestream's answer cannot be understood"
+                        : call->error);
+    }
+
+    n = ngx_litestream_redact(ngx_litestream_sup->conf, (u_char *) a.text,
+                              ngx_strlen(a.text));
+    a.text[n] = '\0';
+
+    if (ok) {
+
+        if (rdb->ino == 0) {
+
+            /* what was new has been made, and is in the replica now */
+
+            rdb->dev = rdb->sync_dev;
+            rdb->ino = rdb->sync_ino;
+        }
+
+        rdb->synced = 1;
+        rdb->st.txid = a.txid;
+        rdb->st.last_sync_at = ngx_litestream_now();
+        rdb->st.in_place = 1;
+
+        if (!rdb->fault) {
+            rdb->st.state = NGX_LITESTREAM_DB_REPLICATING;
+            rdb->st.error[0] = '\0';
+        }
+
+        ngx_litestream_memory_seen(rdb, a.txid);
+        ngx_litestream_status_db_write(rdb);
+
+        ngx_queue_init(&waiters);
+
+        if (!ngx_queue_empty(&rdb->now)) {
+            ngx_queue_add(&waiters, &rdb->now);
+            ngx_queue_init(&rdb->now);
+        }
+
+        ngx_litestream_sync_answer(&waiters, NGX_OK, a.txid, NULL);
+
+    } else {
+
+        if (!rdb->fault && rdb->st.state != NGX_LITESTREAM_DB_NEW) {
+            ngx_litestream_copy(rdb->st.error, sizeof(rdb->st.error),
+                                (u_char *) a.text, ngx_strlen(a.text));
+            ngx_litestream_status_db_write(rdb);
+        }
+
+        /* errors pass, e.g. at a start; who waits has time left */
+
+        if (!ngx_queue_empty(&rdb->now)) {
+            ngx_queue_add(&rdb->next, &rdb->now);
+            ngx_queue_init(&rdb->now);
+        }
+
+        waiting = ngx_litestream_sync_expire(rdb, a.text);
+
+        if (waiting) {
+            rdb->wanted = 1;
+            ngx_add_timer(&rdb->again, 50);
+        }
+    }
+
+    if (rdb->wanted && !rdb->again.timer_set && rdb->running) {
+        ngx_litestream_sync_start(rdb);
+    }
+
+    ngx_litestream_sync_run(rg);
+    ngx_litestream_check_quit();
+}
+
+
+static void
+ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc, uint64_t txid,
+    char *error)
+{
+    ngx_queue_t              *q;
+    ngx_litestream_waiter_t  *w;
+
+    while (!ngx_queue_empty(waiters)) {
+        q = ngx_queue_head(waiters);
+        ngx_queue_remove(q);
+
+        w = ngx_queue_data(q, ngx_litestream_waiter_t, queue);
+        w->handler(w, rc, txid, error);
+    }
+}
+
+
+/* answers those whose time is up; returns how many go on waiting */
+
+static ngx_uint_t
+ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb, char *error)
+{
+    ngx_uint_t                n;
+    ngx_queue_t              *q, *next, over;
+    ngx_litestream_waiter_t  *w;
+
+    n = 0;
+    ngx_queue_init(&over);
+
+    for (q = ngx_queue_head(&rdb->next);
+         q != ngx_queue_sentinel(&rdb->next);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        w = ngx_queue_data(q, ngx_litestream_waiter_t, queue);
+
+        if ((ngx_msec_int_t) (w->deadline - ngx_current_msec) > 0) {
+            n++;
+            continue;
+        }
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&over, q);
+    }
+
+    ngx_litestream_sync_answer(&over, NGX_ERROR, 0, error);
+
+    return n;
+}
+
+
+static void
+ngx_litestream_sync_again(ngx_event_t *ev)
+{
+    char                  *error;
+    ngx_litestream_rdb_t  *rdb;
+
+    rdb = ev->data;
+
+    if (rdb->syncing) {
+        return;
+    }
+
+    if (rdb->running && rdb->group->state == NGX_LITESTREAM_UP) {
+
+        if (rdb->wanted) {
+            ngx_litestream_sync_start(rdb);
+        }
+
+        return;
+    }
+
+    error = rdb->st.error[0] ? rdb->st.error
+            : !rdb->db->replicate ? "the database is not replicated"
+            : "Litestream is not running";
+
+    if (ngx_litestream_sync_expire(rdb, error)) {
+        ngx_add_timer(&rdb->again, 50);
+    }
+
+    ngx_litestream_check_quit();
+}
+
+
+/* Litestream answers: the first sync is what starts the replication */
+
+void
+ngx_litestream_sync_up(ngx_litestream_rgroup_t *rg)
+{
+    ngx_uint_t              i;
+    ngx_litestream_rdb_t  **rdbs;
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        if (rdbs[i]->running) {
+            ngx_litestream_sync(rdbs[i], NULL);
+        }
+    }
+
+    ngx_litestream_poll(rg);
+}
+
+
+/* it has gone, with all that was under way; who waits goes on waiting */
+
+void
+ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg)
+{
+    ngx_uint_t              i;
+    ngx_litestream_rdb_t   *rdb, **rdbs;
+
+    ngx_queue_init(&rg->want);
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+
+        rdb->syncing = 0;
+        rdb->want.next = NULL;
+
+        if (!ngx_queue_empty(&rdb->now)) {
+            ngx_queue_add(&rdb->next, &rdb->now);
+            ngx_queue_init(&rdb->now);
+        }
+
+        if (!ngx_queue_empty(&rdb->next) && !rdb->again.timer_set) {
+            ngx_add_timer(&rdb->again, 1);
+        }
+    }
+}
+
+
+/*
+ * After a start: asks until our child answers.  The timer of the first
+ * database serves, none is asked for a sync before that.
+ */
+
+void
+ngx_litestream_probe(ngx_litestream_rgroup_t *rg)
+{
+    if (rg->state != NGX_LITESTREAM_STARTING || rg->polling) {
+        return;
+    }
+
+    if (ngx_litestream_control(rg, "/info", NULL, NGX_LITESTREAM_POLL_LIMIT,
+                               NGX_LITESTREAM_ANSWER_LEN,
+                               ngx_litestream_probe_done, rg))
+    {
+        rg->polling = 1;
+    }
+}
+
+
+static void
+ngx_litestream_probe_again(ngx_event_t *ev)
+{
+    ngx_litestream_probe(ev->data);
+}
+
+
+static void
+ngx_litestream_probe_done(ngx_litestream_call_t *call)
+{
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = call->data;
+    rg->polling = 0;
+
+    if (rg->state != NGX_LITESTREAM_STARTING) {
+        return;
+    }
+
+    if (call->status == 200) {
+        ngx_litestream_group_up(rg);
+        return;
+    }
+
+    rg->probe.handler = ngx_litestream_probe_again;
+    rg->probe.data = rg;
+    rg->probe.log = ngx_litestream_sup->log;
+
+    if (!rg->probe.timer_set) {
+        ngx_add_timer(&rg->probe, 10);
+    }
+}
+
+
+/* each tick: how far has it come, and does it still answer at all? */
+
+void
+ngx_litestream_poll(ngx_litestream_rgroup_t *rg)
+{
+    if (rg->state != NGX_LITESTREAM_UP) {
+        return;
+    }
+
+    if (!rg->polling
+        && ngx_litestream_control(rg, "/debug/sync-status", NULL,
+                                  NGX_LITESTREAM_POLL_LIMIT,
+                                  NGX_LITESTREAM_LIST_LEN,
+                                  ngx_litestream_poll_done, rg))
+    {
+        rg->polling = 1;
+    }
+
+    /* this one may hang while the storage does: nothing follows from it */
+
+    if (!rg->listing
+        && ngx_litestream_control(rg, "/list", NULL,
+                                  2 * NGX_LITESTREAM_POLL_LIMIT,
+                                  NGX_LITESTREAM_LIST_LEN,
+                                  ngx_litestream_list_done, rg))
+    {
+        rg->listing = 1;
+    }
+}
+
+
+static ngx_int_t
+ngx_litestream_list_value(void *data, ngx_uint_t depth, ngx_str_t *key,
+    ngx_str_t *value)
+{
+    ngx_litestream_entry_t *e = data;
+
+    ngx_uint_t              i, n;
+    ngx_litestream_rdb_t   *rdb, **rdbs;
+
+    if (depth != 3) {
+        return NGX_OK;
+    }
+
+    if (value) {
+
+        if (ngx_strcmp(key->data, "path") == 0) {
+
+            if (value->len < sizeof(e->path)) {
+                ngx_memcpy(e->path, value->data, value->len);
+                e->path_len = value->len;
+            }
+
+        } else if (ngx_strcmp(key->data, "last_sync_at") == 0) {
+            e->last_sync_at = ngx_litestream_time(value->data, value->len);
+
+        } else if (ngx_strcmp(key->data, "txid") == 0) {
+            e->txid = strtoull((char *) value->data, NULL, 10);
+        }
+
+        return NGX_OK;
+    }
+
+    /* the end of an entry; they mostly come in our order */
+
+    rdbs = e->group->rdbs.elts;
+    n = e->group->rdbs.nelts;
+
+    for (i = 0; i < n; i++) {
+
+        rdb = rdbs[(e->hint + i) % n];
+
+        if (rdb->db->path.len != e->path_len
+            || ngx_memcmp(rdb->db->path.data, e->path, e->path_len) != 0)
+        {
+            continue;
+        }
+
+        e->hint = (e->hint + i + 1) % n;
+
+        if (e->txid > rdb->st.txid) {
+            rdb->st.txid = e->txid;
+        }
+
+        if (e->last_sync_at > rdb->st.last_sync_at && rdb->synced) {
+            rdb->st.last_sync_at = e->last_sync_at;
+        }
+
+        break;
+    }
+
+    e->path_len = 0;
+    e->last_sync_at = 0;
+    e->txid = 0;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_litestream_list_done(ngx_litestream_call_t *call)
+{
+    ngx_litestream_entry_t    e;
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = call->data;
+    rg->listing = 0;
+
+    if (call->status != 200 || call->body == NULL) {
+        return;
+    }
+
+    ngx_memzero(&e, sizeof(ngx_litestream_entry_t));
+    e.group = rg;
+
+    (void) ngx_litestream_yaml_read(call->body, call->len,
+                                    ngx_litestream_list_value, &e);
+}
+
+
+static void
+ngx_litestream_poll_done(ngx_litestream_call_t *call)
+{
+    ngx_litestream_entry_t    e;
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = call->data;
+    rg->polling = 0;
+
+    if (call->status == 0) {
+
+        rg->misses++;
+
+        if (rg->misses >= NGX_LITESTREAM_MISSES
+            && rg->state == NGX_LITESTREAM_UP)
+        {
+            ngx_litestream_group_kill(rg, "does not answer any more");
+        }
+
+        return;
+    }
+
+    rg->misses = 0;
+
+    if (call->status != 200 || call->body == NULL) {
+        return;
+    }
+
+    ngx_memzero(&e, sizeof(ngx_litestream_entry_t));
+    e.group = rg;
+
+    (void) ngx_litestream_yaml_read(call->body, call->len,
+                                    ngx_litestream_list_value, &e);
+}
+
+
+/*
+ * Each tick: has the file been deleted or replaced under Litestream?  That
+ * goes unnoticed there, and the replica would keep an old state for ever.
+ */
+
+void
+ngx_litestream_watch(ngx_litestream_rdb_t *rdb)
+{
+    int64_t      size;
+    uint64_t     dev, ino;
+    u_char       wal[4200];
+    ngx_int_t    rc;
+    struct stat  st;
+
+    rc = ngx_litestream_identity(rdb->db->path.data, &dev, &ino, &size);
+
+    if (rc == NGX_ERROR) {
+        return;
+    }
+
+    rdb->st.size = size;
+    rdb->st.wal_size = -1;
+
+    if (rdb->db->path.len + 5 < sizeof(wal)) {
+        (void) ngx_sprintf(wal, "%V-wal%Z", &rdb->db->path);
+
+        if (rc == NGX_OK) {
+            rdb->st.wal_size = stat((char *) wal, &st) == 0 ? st.st_size : 0;
+        }
+    }
+
+    if (!rdb->placed || !rdb->db->replicate || rdb->job) {
+        return;
+    }
+
+    if (!rdb->cleared) {
+
+        /* something has come where nothing was: look at once */
+
+        if (rdb->fault && rc == NGX_OK && size > 0 && rdb->lost) {
+            rdb->lost = 0;
+            rdb->delay = 0;
+            ngx_litestream_check(rdb);
+        }
+
+        return;
+    }
+
+    if (rdb->ino == 0) {
+
+        /* new: its application makes it now; at once into the replica */
+
+        if (rc == NGX_OK && size > 0) {
+            rdb->dev = dev;
+            rdb->ino = ino;
+            rdb->st.state = NGX_LITESTREAM_DB_STARTING;
+            ngx_litestream_sync(rdb, NULL);
+        }
+
+        return;
+    }
+
+    if (dev == rdb->dev && ino == rdb->ino) {
+        return;
+    }
+
+    rdb->cleared = 0;
+    rdb->restored_ino = 0;
+
+    if (rc == NGX_DECLINED) {
+        rdb->lost = 1;
+        rdb->st.in_place = 0;
+        ngx_litestream_db_error(rdb, "\"%s\" was deleted while it was "
+                                "replicated: stop what uses it, then restart "
+                                "nginx to restore it",
+                                (char *) rdb->db->path.data);
+        ngx_litestream_group_kick(rdb->group);
+        return;
+    }
+
+    ngx_litestream_db_error(rdb, "\"%s\" was replaced while it was "
+                            "replicated: it is compared with its replica "
+                            "before it is replicated again",
+                            (char *) rdb->db->path.data);
+
+    rdb->delay = 0;
+    ngx_litestream_check(rdb);
+}
+
+
+/* in the supervisor, once for each database */
+
+void
+ngx_litestream_sync_init(ngx_litestream_rdb_t *rdb)
+{
+    ngx_queue_init(&rdb->now);
+    ngx_queue_init(&rdb->next);
+    ngx_queue_init(&rdb->verifiers);
+
+    rdb->want.next = NULL;
+
+    rdb->again.handler = ngx_litestream_sync_again;
+    rdb->again.data = rdb;
+    rdb->again.log = ngx_litestream_sup->log;
+}

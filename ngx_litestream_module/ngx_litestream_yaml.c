@@ -1,0 +1,769 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <yaml.h>
+
+#include "ngx_litestream.h"
+
+
+#define NGX_LITESTREAM_YAML_DEPTH     16
+#define NGX_LITESTREAM_YAML_BUFFER    4096
+
+/* what a database gets at least when Litestream ends, in ms */
+#define NGX_LITESTREAM_SHUTDOWN_MIN   1000
+
+#define NGX_LITESTREAM_YAML_SEQUENCE  0
+#define NGX_LITESTREAM_YAML_KEY       1
+#define NGX_LITESTREAM_YAML_VALUE     2
+
+
+typedef struct {
+    yaml_emitter_t             emitter;
+    ngx_pool_t                *pool;
+    u_char                    *start;
+    u_char                    *last;
+    u_char                    *end;
+    ngx_uint_t                 failed;  /* all else is a no-op then */
+} ngx_litestream_yaml_out_t;
+
+
+typedef struct {
+    ngx_litestream_yaml_pt     handler;
+    void                      *data;
+    yaml_event_t               key;     /* of the value that comes next */
+    ngx_uint_t                 depth;
+    unsigned                   pending:1;    /* key is set */
+    unsigned                   document:1;
+    u_char                     stack[NGX_LITESTREAM_YAML_DEPTH];
+} ngx_litestream_yaml_in_t;
+
+
+static ngx_msec_t ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
+    ngx_litestream_group_t *group, u_char *use);
+static void ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_db_t *db, ngx_uint_t mask);
+static void ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_db_t *db, ngx_uint_t mask);
+static ngx_uint_t ngx_litestream_yaml_literal(ngx_litestream_key_t *key);
+static int ngx_litestream_yaml_append(void *data, unsigned char *p,
+    size_t size);
+static void ngx_litestream_yaml_emit(ngx_litestream_yaml_out_t *yo,
+    yaml_event_t *event, int made);
+static void ngx_litestream_yaml_map(ngx_litestream_yaml_out_t *yo,
+    char *name);
+static void ngx_litestream_yaml_map_end(ngx_litestream_yaml_out_t *yo);
+static void ngx_litestream_yaml_plain(ngx_litestream_yaml_out_t *yo,
+    char *text);
+static void ngx_litestream_yaml_scalar(ngx_litestream_yaml_out_t *yo,
+    ngx_str_t *name, ngx_str_t *value, ngx_uint_t literal);
+static ngx_uint_t ngx_litestream_yaml_unicode(ngx_str_t *value);
+static void ngx_litestream_yaml_string(ngx_litestream_yaml_out_t *yo,
+    char *name, ngx_str_t *value);
+static void ngx_litestream_yaml_msec(ngx_litestream_yaml_out_t *yo,
+    char *name, ngx_msec_t ms);
+static ngx_int_t ngx_litestream_yaml_event(ngx_litestream_yaml_in_t *yi,
+    yaml_event_t *event, ngx_uint_t *keep);
+static ngx_int_t ngx_litestream_yaml_push(ngx_litestream_yaml_in_t *yi,
+    u_char kind, yaml_char_t *anchor, yaml_char_t *tag);
+
+
+static ngx_str_t  ngx_litestream_yaml_comment =
+    ngx_string("# made by ngx_litestream from nginx.conf, changes are lost\n");
+
+static ngx_str_t  ngx_litestream_yaml_mask = ngx_string("***");
+
+
+/* Litestream refuses these when they are quoted */
+
+static ngx_str_t  ngx_litestream_yaml_literals[] = {
+    ngx_string("auto-recover"),
+    ngx_string("concurrency"),
+    ngx_string("concurrent-writes"),
+    ngx_string("force-path-style"),
+    ngx_string("max-reconnects"),
+    ngx_string("max-sync-ltx-files"),
+    ngx_string("require-content-md5"),
+    ngx_string("sign-payload"),
+    ngx_string("skip-verify"),
+    ngx_string("tls"),
+    ngx_null_string
+};
+
+
+/*
+ * Makes the litestream.yml of a group.  use: one byte for each database of
+ * the configuration, NULL for all of them; mask: secrets become "***".  The
+ * same configuration gives the same text.  out points into memory of pool
+ * and is not NUL-ended.  NGX_ERROR is logged to the log of pool when a value
+ * is to blame.  Called by the configuration parser and the supervisor, does
+ * not block.
+ */
+
+ngx_int_t
+ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
+    ngx_litestream_group_t *group, u_char *use, ngx_uint_t mask,
+    ngx_str_t *out)
+{
+    ngx_uint_t                  i;
+    yaml_event_t                event;
+    ngx_litestream_db_t       **dbs;
+    ngx_litestream_yaml_out_t   yo;
+
+    ngx_memzero(&yo, sizeof(ngx_litestream_yaml_out_t));
+
+    yo.pool = pool;
+
+    if (!yaml_emitter_initialize(&yo.emitter)) {
+        return NGX_ERROR;
+    }
+
+    yaml_emitter_set_output(&yo.emitter, ngx_litestream_yaml_append, &yo);
+    yaml_emitter_set_unicode(&yo.emitter, 1);
+    yaml_emitter_set_width(&yo.emitter, -1);
+
+    if (!ngx_litestream_yaml_append(&yo, ngx_litestream_yaml_comment.data,
+                                    ngx_litestream_yaml_comment.len))
+    {
+        yo.failed = 1;
+    }
+
+    ngx_litestream_yaml_emit(&yo, &event,
+                yaml_stream_start_event_initialize(&event,
+                                                   YAML_UTF8_ENCODING));
+    ngx_litestream_yaml_emit(&yo, &event,
+                yaml_document_start_event_initialize(&event, NULL, NULL,
+                                                     NULL, 1));
+    ngx_litestream_yaml_map(&yo, NULL);
+
+    ngx_litestream_yaml_map(&yo, "socket");
+    ngx_litestream_yaml_plain(&yo, "enabled");
+    ngx_litestream_yaml_plain(&yo, "true");
+    ngx_litestream_yaml_string(&yo, "path", &group->socket);
+    ngx_litestream_yaml_plain(&yo, "permissions");
+    ngx_litestream_yaml_plain(&yo, "0600");
+    ngx_litestream_yaml_map_end(&yo);
+
+    ngx_litestream_yaml_map(&yo, "logging");
+    ngx_litestream_yaml_plain(&yo, "type");
+    ngx_litestream_yaml_plain(&yo, "json");
+    ngx_litestream_yaml_plain(&yo, "level");
+    ngx_litestream_yaml_plain(&yo, "info");
+    ngx_litestream_yaml_map_end(&yo);
+
+    ngx_litestream_yaml_msec(&yo, "shutdown-sync-timeout",
+                             ngx_litestream_yaml_shutdown(lcf, group, use));
+
+    ngx_litestream_yaml_plain(&yo, "dbs");
+    ngx_litestream_yaml_emit(&yo, &event,
+                yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+                                                YAML_BLOCK_SEQUENCE_STYLE));
+
+    dbs = group->dbs.elts;
+
+    for (i = 0; i < group->dbs.nelts; i++) {
+
+        if (use == NULL || use[dbs[i]->index]) {
+            ngx_litestream_yaml_db(&yo, dbs[i], mask);
+        }
+    }
+
+    ngx_litestream_yaml_emit(&yo, &event,
+                yaml_sequence_end_event_initialize(&event));
+
+    ngx_litestream_yaml_map_end(&yo);
+
+    ngx_litestream_yaml_emit(&yo, &event,
+                yaml_document_end_event_initialize(&event, 1));
+    ngx_litestream_yaml_emit(&yo, &event,
+                yaml_stream_end_event_initialize(&event));
+
+    yaml_emitter_delete(&yo.emitter);
+
+    if (yo.failed) {
+        return NGX_ERROR;
+    }
+
+    out->data = yo.start;
+    out->len = yo.last - yo.start;
+
+    return NGX_OK;
+}
+
+
+/*
+ * When Litestream ends it closes its databases one after the other, and each
+ * may take that time: they share what there is, less a rest for the end of
+ * the process itself.
+ */
+
+static ngx_msec_t
+ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
+    ngx_litestream_group_t *group, u_char *use)
+{
+    ngx_uint_t             i, n;
+    ngx_msec_t             all, each;
+    ngx_litestream_db_t  **dbs;
+
+    n = 0;
+    dbs = group->dbs.elts;
+
+    for (i = 0; i < group->dbs.nelts; i++) {
+        n += (use == NULL || use[dbs[i]->index]);
+    }
+
+    all = lcf->shutdown_timeout
+          - ngx_min(lcf->shutdown_timeout / 10, 1000);
+
+    each = n ? all / n : all;
+
+    if (each < NGX_LITESTREAM_SHUTDOWN_MIN) {
+        each = ngx_min(all, NGX_LITESTREAM_SHUTDOWN_MIN);
+    }
+
+    /* 0 would be one attempt without a limit */
+
+    return each ? each : 1;
+}
+
+
+static void
+ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo, ngx_litestream_db_t *db,
+    ngx_uint_t mask)
+{
+    u_char  buf[NGX_INT_T_LEN + 1];
+
+    ngx_litestream_yaml_map(yo, NULL);
+
+    ngx_litestream_yaml_string(yo, "path", &db->path);
+
+    /* the sync interval alone only delays the upload */
+
+    ngx_litestream_yaml_msec(yo, "monitor-interval", db->sync_interval);
+
+    if (db->checkpoint_interval != NGX_CONF_UNSET_MSEC) {
+        ngx_litestream_yaml_msec(yo, "checkpoint-interval",
+                                 db->checkpoint_interval);
+    }
+
+    if (db->min_checkpoint_pages != NGX_CONF_UNSET) {
+        *ngx_sprintf(buf, "%i", db->min_checkpoint_pages) = '\0';
+
+        ngx_litestream_yaml_plain(yo, "min-checkpoint-page-count");
+        ngx_litestream_yaml_plain(yo, (char *) buf);
+    }
+
+    if (db->busy_timeout != NGX_CONF_UNSET_MSEC) {
+        ngx_litestream_yaml_msec(yo, "busy-timeout", db->busy_timeout);
+    }
+
+    ngx_litestream_yaml_map(yo, "replica");
+    ngx_litestream_yaml_replica(yo, db, mask);
+    ngx_litestream_yaml_map_end(yo);
+
+    ngx_litestream_yaml_map_end(yo);
+}
+
+
+static void
+ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_db_t *db, ngx_uint_t mask)
+{
+    ngx_uint_t                 i, path, interval;
+    ngx_str_t                 *value;
+    ngx_litestream_key_t      *key;
+    ngx_litestream_replica_t  *replica;
+
+    replica = db->replica;
+
+    ngx_litestream_yaml_string(yo, "type", &replica->type);
+
+    path = 0;
+    interval = 0;
+
+    if (replica->keys) {
+        key = replica->keys->elts;
+
+        for (i = 0; i < replica->keys->nelts; i++) {
+
+            if (key[i].key.len == 4
+                && ngx_memcmp(key[i].key.data, "path", 4) == 0)
+            {
+                path = 1;
+            }
+
+            if (key[i].key.len == 13
+                && ngx_memcmp(key[i].key.data, "sync-interval", 13) == 0)
+            {
+                interval = 1;
+            }
+
+            value = (mask && key[i].secret) ? &ngx_litestream_yaml_mask
+                                            : &key[i].value;
+
+            ngx_litestream_yaml_scalar(yo, &key[i].key, value,
+                                       value == &key[i].value
+                                       && ngx_litestream_yaml_literal(&key[i]));
+        }
+    }
+
+    if (!path && replica->path.len) {
+        ngx_litestream_yaml_string(yo, "path", &replica->path);
+    }
+
+    if (!interval) {
+        ngx_litestream_yaml_msec(yo, "sync-interval", db->sync_interval);
+    }
+}
+
+
+static ngx_uint_t
+ngx_litestream_yaml_literal(ngx_litestream_key_t *key)
+{
+    size_t      i;
+    u_char     *p;
+    ngx_str_t  *name, *value;
+
+    for (name = ngx_litestream_yaml_literals; name->len; name++) {
+
+        if (name->len == key->key.len
+            && ngx_memcmp(name->data, key->key.data, name->len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (name->len == 0) {
+        return 0;
+    }
+
+    value = &key->value;
+    p = value->data;
+
+    if ((value->len == 4 && ngx_memcmp(p, "true", 4) == 0)
+        || (value->len == 5 && ngx_memcmp(p, "false", 5) == 0))
+    {
+        return 1;
+    }
+
+    i = (value->len && p[0] == '-') ? 1 : 0;
+
+    if (i == value->len) {
+        return 0;
+    }
+
+    for ( /* void */ ; i < value->len; i++) {
+
+        if (p[i] < '0' || p[i] > '9') {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_litestream_yaml_append(void *data, unsigned char *p, size_t size)
+{
+    ngx_litestream_yaml_out_t *yo = data;
+
+    u_char  *start;
+    size_t   len, n;
+
+    if ((size_t) (yo->end - yo->last) < size) {
+
+        len = yo->last - yo->start;
+        n = ngx_max(2 * (len + size), NGX_LITESTREAM_YAML_BUFFER);
+
+        start = ngx_pnalloc(yo->pool, n);
+        if (start == NULL) {
+            return 0;
+        }
+
+        if (len) {
+            ngx_memcpy(start, yo->start, len);
+            ngx_pfree(yo->pool, yo->start);
+        }
+
+        yo->start = start;
+        yo->last = start + len;
+        yo->end = start + n;
+    }
+
+    yo->last = ngx_cpymem(yo->last, p, size);
+
+    return 1;
+}
+
+
+/* made: what the initialization of event has returned; event is taken over */
+
+static void
+ngx_litestream_yaml_emit(ngx_litestream_yaml_out_t *yo, yaml_event_t *event,
+    int made)
+{
+    if (!made) {
+        yo->failed = 1;
+        return;
+    }
+
+    if (yo->failed) {
+        yaml_event_delete(event);
+        return;
+    }
+
+    if (!yaml_emitter_emit(&yo->emitter, event)) {
+        yo->failed = 1;
+    }
+}
+
+
+static void
+ngx_litestream_yaml_map(ngx_litestream_yaml_out_t *yo, char *name)
+{
+    yaml_event_t  event;
+
+    if (name) {
+        ngx_litestream_yaml_plain(yo, name);
+    }
+
+    ngx_litestream_yaml_emit(yo, &event,
+                yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
+                                                YAML_BLOCK_MAPPING_STYLE));
+}
+
+
+static void
+ngx_litestream_yaml_map_end(ngx_litestream_yaml_out_t *yo)
+{
+    yaml_event_t  event;
+
+    ngx_litestream_yaml_emit(yo, &event,
+                yaml_mapping_end_event_initialize(&event));
+}
+
+
+static void
+ngx_litestream_yaml_plain(ngx_litestream_yaml_out_t *yo, char *text)
+{
+    yaml_event_t  event;
+
+    ngx_litestream_yaml_emit(yo, &event,
+                yaml_scalar_event_initialize(&event, NULL, NULL,
+                                             (yaml_char_t *) text, -1, 1, 1,
+                                             YAML_PLAIN_SCALAR_STYLE));
+}
+
+
+static void
+ngx_litestream_yaml_scalar(ngx_litestream_yaml_out_t *yo, ngx_str_t *name,
+    ngx_str_t *value, ngx_uint_t literal)
+{
+    int                  rc;
+    yaml_event_t         event;
+    yaml_scalar_style_t  style;
+
+    ngx_litestream_yaml_emit(yo, &event,
+                yaml_scalar_event_initialize(&event, NULL, NULL,
+                                             name->data, name->len, 1, 1,
+                                             YAML_PLAIN_SCALAR_STYLE));
+
+    style = literal ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+
+    rc = 0;
+
+    if (ngx_litestream_yaml_unicode(value)) {
+
+        /* libyaml refuses a null pointer */
+
+        rc = yaml_scalar_event_initialize(&event, NULL, NULL,
+                                          value->len ? value->data
+                                                     : (yaml_char_t *) "",
+                                          value->len, 1, 1, style);
+    }
+
+    if (!rc && !yo->failed) {
+
+        /* the value may be a secret */
+
+        ngx_log_error(NGX_LOG_EMERG, yo->pool->log, 0,
+                      "litestream: value of \"%V\" is not valid UTF-8", name);
+    }
+
+    ngx_litestream_yaml_emit(yo, &event, rc);
+}
+
+
+/*
+ * libyaml looks at the form of UTF-8 only: surrogates and what is beyond
+ * U+10ffff would be written as escapes that nobody can read
+ */
+
+static ngx_uint_t
+ngx_litestream_yaml_unicode(ngx_str_t *value)
+{
+    size_t   i;
+    u_char  *p;
+
+    p = value->data;
+
+    for (i = 0; i < value->len; i++) {
+
+        if (p[i] > 0xf4) {
+            return 0;
+        }
+
+        if (i + 1 < value->len
+            && ((p[i] == 0xf4 && p[i + 1] > 0x8f)
+                || (p[i] == 0xed && p[i + 1] > 0x9f)))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_litestream_yaml_string(ngx_litestream_yaml_out_t *yo, char *name,
+    ngx_str_t *value)
+{
+    ngx_str_t  key;
+
+    key.data = (u_char *) name;
+    key.len = ngx_strlen(name);
+
+    ngx_litestream_yaml_scalar(yo, &key, value, 0);
+}
+
+
+static void
+ngx_litestream_yaml_msec(ngx_litestream_yaml_out_t *yo, char *name,
+    ngx_msec_t ms)
+{
+    u_char  buf[NGX_INT_T_LEN + 3];
+
+    if (ms % 1000 == 0) {
+        *ngx_sprintf(buf, "%Ms", ms / 1000) = '\0';
+
+    } else {
+        *ngx_sprintf(buf, "%Mms", ms) = '\0';
+    }
+
+    ngx_litestream_yaml_plain(yo, name);
+    ngx_litestream_yaml_plain(yo, (char *) buf);
+}
+
+
+/*
+ * Walks one document of JSON or YAML, see the header for what handler gets.
+ * The text is not changed and not kept.  A document must be a mapping or a
+ * sequence; anchors, aliases, tags and a second document are refused.  What
+ * was well-formed before an error has been seen by handler.  NGX_OK also
+ * when handler stopped early; NGX_ERROR when it returned something else.
+ * Any process; does not block, the caller bounds len.
+ */
+
+ngx_int_t
+ngx_litestream_yaml_read(u_char *text, size_t len,
+    ngx_litestream_yaml_pt handler, void *data)
+{
+    ngx_int_t                 rc;
+    ngx_uint_t                keep;
+    yaml_event_t              event;
+    yaml_parser_t             parser;
+    ngx_litestream_yaml_in_t  yi;
+
+    if (len == 0 || !yaml_parser_initialize(&parser)) {
+        return NGX_ERROR;
+    }
+
+    yaml_parser_set_input_string(&parser, text, len);
+
+    /* or a byte order mark would switch to UTF-16 */
+
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+
+    ngx_memzero(&yi, sizeof(ngx_litestream_yaml_in_t));
+
+    yi.handler = handler;
+    yi.data = data;
+
+    for ( ;; ) {
+
+        if (!yaml_parser_parse(&parser, &event)) {
+            rc = NGX_ERROR;
+            break;
+        }
+
+        if (event.type == YAML_STREAM_END_EVENT) {
+            rc = yi.document ? NGX_OK : NGX_ERROR;
+            yaml_event_delete(&event);
+            break;
+        }
+
+        keep = 0;
+
+        rc = ngx_litestream_yaml_event(&yi, &event, &keep);
+
+        if (!keep) {
+            yaml_event_delete(&event);
+        }
+
+        if (rc == NGX_OK) {
+            continue;
+        }
+
+        rc = (rc == NGX_DONE) ? NGX_OK : NGX_ERROR;
+        break;
+    }
+
+    if (yi.pending) {
+        yaml_event_delete(&yi.key);
+    }
+
+    yaml_parser_delete(&parser);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_litestream_yaml_event(ngx_litestream_yaml_in_t *yi, yaml_event_t *event,
+    ngx_uint_t *keep)
+{
+    u_char     *kind;
+    ngx_int_t   rc;
+    ngx_str_t   key, value;
+
+    kind = yi->depth ? &yi->stack[yi->depth - 1] : NULL;
+
+    switch (event->type) {
+
+    case YAML_STREAM_START_EVENT:
+    case YAML_DOCUMENT_END_EVENT:
+        return NGX_OK;
+
+    case YAML_DOCUMENT_START_EVENT:
+
+        if (yi->document
+            || event->data.document_start.tag_directives.start
+               != event->data.document_start.tag_directives.end)
+        {
+            return NGX_ERROR;
+        }
+
+        yi->document = 1;
+
+        return NGX_OK;
+
+    case YAML_MAPPING_START_EVENT:
+        return ngx_litestream_yaml_push(yi, NGX_LITESTREAM_YAML_KEY,
+                                        event->data.mapping_start.anchor,
+                                        event->data.mapping_start.tag);
+
+    case YAML_SEQUENCE_START_EVENT:
+        return ngx_litestream_yaml_push(yi, NGX_LITESTREAM_YAML_SEQUENCE,
+                                        event->data.sequence_start.anchor,
+                                        event->data.sequence_start.tag);
+
+    case YAML_MAPPING_END_EVENT:
+        ngx_str_null(&key);
+
+        rc = yi->handler(yi->data, yi->depth, &key, NULL);
+
+        yi->depth--;
+
+        return rc;
+
+    case YAML_SEQUENCE_END_EVENT:
+        yi->depth--;
+
+        return NGX_OK;
+
+    case YAML_SCALAR_EVENT:
+        break;
+
+    default:  /* YAML_ALIAS_EVENT */
+        return NGX_ERROR;
+    }
+
+    if (kind == NULL
+        || event->data.scalar.anchor
+        || event->data.scalar.tag)
+    {
+        return NGX_ERROR;
+    }
+
+    if (*kind == NGX_LITESTREAM_YAML_KEY) {
+        *kind = NGX_LITESTREAM_YAML_VALUE;
+
+        yi->key = *event;
+        yi->pending = 1;
+
+        *keep = 1;
+
+        return NGX_OK;
+    }
+
+    ngx_str_set(&key, "");
+
+    if (yi->pending) {
+        key.data = yi->key.data.scalar.value;
+        key.len = yi->key.data.scalar.length;
+    }
+
+    value.data = event->data.scalar.value;
+    value.len = event->data.scalar.length;
+
+    rc = yi->handler(yi->data, yi->depth, &key, &value);
+
+    if (yi->pending) {
+        yaml_event_delete(&yi->key);
+
+        yi->pending = 0;
+        *kind = NGX_LITESTREAM_YAML_KEY;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_litestream_yaml_push(ngx_litestream_yaml_in_t *yi, u_char kind,
+    yaml_char_t *anchor, yaml_char_t *tag)
+{
+    u_char  *parent;
+
+    if (anchor || tag || yi->depth == NGX_LITESTREAM_YAML_DEPTH) {
+        return NGX_ERROR;
+    }
+
+    if (yi->depth) {
+        parent = &yi->stack[yi->depth - 1];
+
+        if (*parent == NGX_LITESTREAM_YAML_KEY) {
+            return NGX_ERROR;
+        }
+
+        if (*parent == NGX_LITESTREAM_YAML_VALUE) {
+            *parent = NGX_LITESTREAM_YAML_KEY;
+        }
+    }
+
+    if (yi->pending) {
+        yaml_event_delete(&yi->key);
+        yi->pending = 0;
+    }
+
+    yi->stack[yi->depth++] = kind;
+
+    return NGX_OK;
+}
