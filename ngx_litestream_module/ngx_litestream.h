@@ -197,7 +197,7 @@ typedef struct {
 #define NGX_LITESTREAM_OUTCOME_ERROR      5
 
 
-/* the status file: one header, groups, databases; see ngx_litestream_status.c */
+/* the status file: ngx_litestream_status.c */
 
 #define NGX_LITESTREAM_STATUS_MAGIC    0x6c73746e
 #define NGX_LITESTREAM_STATUS_VERSION  1

@@ -293,7 +293,8 @@ ngx_litestream_child_identity(ngx_litestream_group_t *group, int death,
 pid_t
 ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log)
 {
-    int            fd, err, keep[NGX_LITESTREAM_KEEP];
+    int            fd, err;
+    int            keep[NGX_LITESTREAM_KEEP];
     char          *what;
     pid_t          pid, parent;
     ngx_uint_t     i, n;
@@ -339,7 +340,8 @@ ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log)
     }
 
     if (ex->locks) {
-        n += ngx_litestream_lock_fds(ex->group, &keep[n], NGX_LITESTREAM_KEEP - n);
+        n += ngx_litestream_lock_fds(ex->group, &keep[n],
+                                     NGX_LITESTREAM_KEEP - n);
     }
 
     ngx_litestream_child_fds(keep, n);
@@ -631,7 +633,8 @@ ngx_litestream_job_signal(int signo)
 static void
 ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent)
 {
-    int               fd, err, keep[NGX_LITESTREAM_KEEP];
+    int               fd, err;
+    int               keep[NGX_LITESTREAM_KEEP];
     ngx_uint_t        n;
     struct sigaction  sa;
 
@@ -656,7 +659,8 @@ ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent)
     keep[n++] = job->fd;
 
     if (job->group) {
-        n += ngx_litestream_lock_fds(job->group, &keep[n], NGX_LITESTREAM_KEEP - n);
+        n += ngx_litestream_lock_fds(job->group, &keep[n],
+                                     NGX_LITESTREAM_KEEP - n);
     }
 
     ngx_litestream_child_fds(keep, n);
