@@ -701,17 +701,17 @@ static void
 ngx_litestream_group_again(ngx_litestream_rgroup_t *rg)
 {
     ngx_uint_t             i;
-    ngx_msec_t             up;
+    ngx_msec_t             up, delay;
     ngx_litestream_rdb_t  *rdb, **rdbs;
 
     up = rg->was_up ? (ngx_msec_t) (ngx_litestream_now() - rg->st.started)
                     : 0;
 
-    rg->delay = ngx_litestream_next_delay(rg->delay, rg->was_up, up);
+    delay = ngx_litestream_next_delay(&rg->deaths, rg->was_up, up);
     rg->was_up = 0;
     rg->st.restarts++;
 
-    rg->state = (rg->delay < NGX_LITESTREAM_BACKOFF_MAX)
+    rg->state = (delay < NGX_LITESTREAM_BACKOFF_MAX)
                 ? NGX_LITESTREAM_BACKOFF : NGX_LITESTREAM_FAILED;
 
     /* what it died of is told by each of its databases */
@@ -735,13 +735,13 @@ ngx_litestream_group_again(ngx_litestream_rgroup_t *rg)
 
     ngx_litestream_status_group_write(rg);
 
-    if (rg->delay) {
+    if (delay) {
         ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
                       "litestream: group %V is started again in %M ms",
-                      &rg->group->name, rg->delay);
+                      &rg->group->name, delay);
     }
 
-    ngx_add_timer(&rg->timer, rg->delay ? rg->delay : 1);
+    ngx_add_timer(&rg->timer, delay ? delay : 1);
 }
 
 

@@ -961,6 +961,10 @@ done:
         run->last[llen] = '\0';
     }
 
+    if (strncmp(run->last, "Error: ", 7) == 0) {
+        ngx_memmove(run->last, run->last + 7, strlen(run->last + 7) + 1);
+    }
+
     if (rc != NGX_OK) {
         (void) kill(-pid, SIGKILL);
         (void) kill(pid, SIGKILL);

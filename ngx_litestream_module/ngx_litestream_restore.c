@@ -788,8 +788,8 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     }
 
     facts.rc = WIFEXITED(run.status) ? WEXITSTATUS(run.status) : 255;
-    facts.none = (strcmp(run.last,
-                         "Error: no matching backup files available") == 0);
+    facts.none = (strcmp(run.last, "no matching backup files available")
+                  == 0);
 
     switch (ngx_litestream_restore_verdict(&facts)) {
 

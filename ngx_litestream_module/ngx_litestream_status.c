@@ -376,6 +376,10 @@ ngx_litestream_status_carry(void)
             continue;
         }
 
+        /* ready stays 1 while the files are looked at once more */
+
+        rdb->st.in_place = st.in_place;
+
         if (st.restore_state == NGX_LITESTREAM_RESTORE_DONE) {
             rdb->st.restore_state = st.restore_state;
             rdb->st.restore_ms = st.restore_ms;
@@ -388,7 +392,6 @@ ngx_litestream_status_carry(void)
 
         if (st.state == NGX_LITESTREAM_DB_NEW && st.in_place) {
             rdb->st.state = NGX_LITESTREAM_DB_NEW;
-            rdb->st.in_place = 1;
         }
     }
 

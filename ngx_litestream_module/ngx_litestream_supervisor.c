@@ -753,7 +753,7 @@ ngx_litestream_storm(void)
     }
 
     if (old.clean != NGX_LITESTREAM_CLEAN_NOT
-        || old.heartbeat - old.started > 3000)
+        || old.heartbeat - old.started > 2000)
     {
         return 1;
     }
@@ -1091,6 +1091,7 @@ ngx_litestream_place_all(void)
 {
     int64_t                size;
     uint64_t               dev, ino;
+    ngx_int_t              rc;
     ngx_uint_t             i;
     ngx_litestream_rdb_t  *rdb;
 
@@ -1107,15 +1108,22 @@ ngx_litestream_place_all(void)
         }
 
         if (rdb->db->outcome == NGX_LITESTREAM_OUTCOME_UNKNOWN
-            && rdb->st.state == NGX_LITESTREAM_DB_NEW)
+            || rdb->db->outcome == NGX_LITESTREAM_OUTCOME_ERROR)
         {
+            rc = ngx_litestream_identity(rdb->db->path.data, &dev, &ino,
+                                         &size);
+
+            /* nothing to restore: no job is needed to see that */
+
+            if (rc == NGX_OK && size > 0) {
+                rdb->db->outcome = NGX_LITESTREAM_OUTCOME_PRESENT;
+            }
+
             /* a predecessor has proven it */
 
-            rdb->db->outcome = ngx_litestream_identity(rdb->db->path.data,
-                                                       &dev, &ino, &size)
-                               == NGX_DECLINED
-                               ? NGX_LITESTREAM_OUTCOME_NEW
-                               : NGX_LITESTREAM_OUTCOME_UNKNOWN;
+            if (rc == NGX_DECLINED && rdb->st.state == NGX_LITESTREAM_DB_NEW) {
+                rdb->db->outcome = NGX_LITESTREAM_OUTCOME_NEW;
+            }
         }
 
         if (rdb->db->outcome == NGX_LITESTREAM_OUTCOME_UNKNOWN
@@ -1263,7 +1271,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
     }
 
     if (ngx_litestream_sup->st.storm
-        && ngx_litestream_now() - ngx_litestream_sup->st.started > 3000)
+        && ngx_litestream_now() - ngx_litestream_sup->st.started > 2000)
     {
         ngx_litestream_sup->st.storm = 0;
     }

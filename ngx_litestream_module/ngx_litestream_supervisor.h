@@ -22,6 +22,9 @@
 #define NGX_LITESTREAM_BACKOFF_MAX    30000
 #define NGX_LITESTREAM_BACKOFF_RESET  60000
 
+/* starts in a row without a delay of one that had been up */
+#define NGX_LITESTREAM_BACKOFF_FREE   5
+
 /* Litestream must have made its control socket by then */
 #define NGX_LITESTREAM_START_LIMIT    30000
 
@@ -228,7 +231,7 @@ struct ngx_litestream_rgroup_s {
     ngx_litestream_proc_t        proc;
     ngx_uint_t                   state;   /* ngx_litestream_state_e */
     ngx_msec_t                   since;   /* of state, ngx_current_msec */
-    ngx_msec_t                   delay;
+    ngx_uint_t                   deaths;  /* in a row */
     ngx_event_t                  timer;   /* the state's own */
     ngx_event_t                  probe;
     ngx_event_t                  kick;
@@ -503,8 +506,7 @@ typedef enum {
 
 ngx_uint_t ngx_litestream_next_state(ngx_uint_t state, ngx_uint_t event);
 
-/* the delay before the next start, from the last one; up: ms of UP */
-ngx_msec_t ngx_litestream_next_delay(ngx_msec_t delay, ngx_uint_t was_up,
+ngx_msec_t ngx_litestream_next_delay(ngx_uint_t *deaths, ngx_uint_t was_up,
     ngx_msec_t up);
 
 

@@ -73,7 +73,7 @@ ngx_litestream_identity(u_char *path, uint64_t *dev, uint64_t *ino,
     }
 
     if (statx(AT_FDCWD, (char *) path, AT_SYMLINK_NOFOLLOW,
-              STATX_INO|STATX_SIZE|STATX_BTIME, &stx)
+              STATX_TYPE|STATX_INO|STATX_SIZE|STATX_BTIME, &stx)
         == -1)
     {
         return (errno == ENOENT) ? NGX_DECLINED : NGX_ERROR;
@@ -89,7 +89,7 @@ ngx_litestream_identity(u_char *path, uint64_t *dev, uint64_t *ino,
     }
 
     if (size) {
-        *size = stx.stx_size;
+        *size = S_ISREG(stx.stx_mode) ? (int64_t) stx.stx_size : 0;
     }
 
     return NGX_OK;

@@ -458,23 +458,40 @@ ngx_litestream_next_state(ngx_uint_t state, ngx_uint_t event)
 
 
 /*
- * How long to wait before the next start: not at all after the first end of
- * one that had been up, then 1 s doubling to 30 s; up for 60 s starts anew.
+ * How long to wait before the next start, in ms.  deaths counts the ends in a
+ * row, 60 s of UP start anew.  One that had been up is started again at once,
+ * as long as it is not the sixth time in a row, but not twice in a second;
+ * else 1 s doubling to 30 s.
  */
 
 ngx_msec_t
-ngx_litestream_next_delay(ngx_msec_t delay, ngx_uint_t was_up, ngx_msec_t up)
+ngx_litestream_next_delay(ngx_uint_t *deaths, ngx_uint_t was_up, ngx_msec_t up)
 {
-    if (was_up && (delay == 0 || up >= NGX_LITESTREAM_BACKOFF_RESET)) {
+    ngx_uint_t  n;
 
-        /* not 0: the next one in a row waits */
-
-        return 1;
+    if (was_up && up >= NGX_LITESTREAM_BACKOFF_RESET) {
+        *deaths = 0;
     }
 
-    if (delay < NGX_LITESTREAM_BACKOFF_MIN) {
-        return NGX_LITESTREAM_BACKOFF_MIN;
+    n = (*deaths)++;
+
+    if (was_up && n < NGX_LITESTREAM_BACKOFF_FREE) {
+
+        if (n == 0 || up >= NGX_LITESTREAM_BACKOFF_MIN) {
+            return 0;
+        }
+
+        return NGX_LITESTREAM_BACKOFF_MIN - up;
     }
 
-    return ngx_min(delay * 2, NGX_LITESTREAM_BACKOFF_MAX);
+    if (was_up) {
+        n -= NGX_LITESTREAM_BACKOFF_FREE;
+    }
+
+    if (n > 4) {
+        return NGX_LITESTREAM_BACKOFF_MAX;
+    }
+
+    return ngx_min((ngx_msec_t) NGX_LITESTREAM_BACKOFF_MIN << n,
+                   NGX_LITESTREAM_BACKOFF_MAX);
 }
