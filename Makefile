@@ -144,11 +144,12 @@ build/unit/%: t/unit/%.c $(CHECKED) build/nginx/objs/Makefile
 
 # nginx itself built with sanitizers, the module in it.  NGX_DEBUG_PALLOC
 # makes each allocation from a pool one of malloc(), so that overruns show.
-# nginx 1.22 passes NULL with length 0 to memcpy() and the like.
+# nginx 1.22 passes NULL with length 0 to memcpy() and the like, and reads
+# unaligned integers where the processor can.
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
-	   -DNGX_DEBUG_PALLOC=1
+	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
 sanitize: all build/sanitize/objs/nginx
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
@@ -176,7 +177,7 @@ build/sanitize/objs/Makefile: config build/settings
 valgrind: all
 	@tools/install-packages valgrind
 	@rm -rf build/valgrind
-	@mkdir -p build/valgrind
+	@mkdir -p -m 1777 build/valgrind
 	VALGRIND_NGINX='$(NGINX_BINARY)' \
 	VALGRIND_LOGS='$(CURDIR)/build/valgrind' \
 	TEST_NGINX_BINARY='$(CURDIR)/tools/valgrind-nginx' TEST_SLOW=10 \

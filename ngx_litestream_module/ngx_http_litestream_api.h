@@ -128,8 +128,11 @@ ngx_int_t ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx);
 ngx_int_t ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx);
 
 
-/* 200, or 403 and ctx->error: ngx_http_litestream_site.c.  Worker. */
+/* ngx_http_litestream_site.c: postconfiguration; for a POST, in a worker */
 
+ngx_int_t ngx_http_litestream_site_init(ngx_conf_t *cf);
+
+/* 200, or 403 and ctx->error */
 ngx_uint_t ngx_http_litestream_site(ngx_http_litestream_api_t *ctx);
 
 

@@ -16,6 +16,52 @@ static ngx_uint_t ngx_http_litestream_site_origin(ngx_http_request_t *r,
 static ngx_int_t ngx_http_litestream_site_host_port(ngx_str_t *s,
     ngx_int_t port, ngx_str_t *host);
 static ngx_uint_t ngx_http_litestream_site_host(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_litestream_site_name(ngx_str_t *name,
+    ngx_str_t *host);
+
+
+/*
+ * nginx has the names of servers in memory that lasts while it reads its
+ * configuration: they are moved to where a request finds them.  Without
+ * this, the first name of a server is the only one known.  Postconfiguration.
+ */
+
+ngx_int_t
+ngx_http_litestream_site_init(ngx_conf_t *cf)
+{
+    void                        *p;
+    size_t                       size;
+    ngx_uint_t                   i;
+    ngx_array_t                 *names;
+    ngx_http_core_srv_conf_t   **cscfp;
+    ngx_http_core_main_conf_t   *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    cscfp = cmcf->servers.elts;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+        names = &cscfp[i]->server_names;
+
+        if (names->pool == cf->pool) {
+            continue;
+        }
+
+        size = ngx_max(names->nalloc, 1) * names->size;
+
+        p = ngx_palloc(cf->pool, size);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, names->elts, names->nelts * names->size);
+
+        names->elts = p;
+        names->pool = cf->pool;
+    }
+
+    return NGX_OK;
+}
 
 
 /*
@@ -185,8 +231,7 @@ ngx_http_litestream_site_host_port(ngx_str_t *s, ngx_int_t port,
 static ngx_uint_t
 ngx_http_litestream_site_host(ngx_http_request_t *r)
 {
-    size_t                     n;
-    ngx_str_t                 *host, *name;
+    ngx_str_t                 *host;
     ngx_uint_t                 i;
     ngx_http_server_name_t    *sn;
     ngx_http_core_srv_conf_t  *cscf;
@@ -213,6 +258,10 @@ ngx_http_litestream_site_host(ngx_http_request_t *r)
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
 
+    if (cscf->server_names.pool != ngx_cycle->pool) {
+        return ngx_http_litestream_site_name(&cscf->server_name, host);
+    }
+
     sn = cscf->server_names.elts;
 
     for (i = 0; i < cscf->server_names.nelts; i++) {
@@ -228,19 +277,35 @@ ngx_http_litestream_site_host(ngx_http_request_t *r)
         }
 #endif
 
-        name = &sn[i].name;
-
-        if (name->len == 0) {
-            continue;
-        }
-
-        if (name->len == host->len
-            && ngx_strncasecmp(name->data, host->data, name->len) == 0)
-        {
+        if (ngx_http_litestream_site_name(&sn[i].name, host)) {
             return 1;
         }
+    }
 
-        /* ".example.com" is example.com and "*.example.com" */
+    return 0;
+}
+
+
+/* 1: the host has this name, which may be a wildcard */
+
+static ngx_uint_t
+ngx_http_litestream_site_name(ngx_str_t *name, ngx_str_t *host)
+{
+    size_t  n;
+
+    if (name->len == 0) {
+        return 0;
+    }
+
+    if (name->len == host->len
+        && ngx_strncasecmp(name->data, host->data, name->len) == 0)
+    {
+        return 1;
+    }
+
+    if (name->data[0] == '.' || name->data[0] == '*') {
+
+        /* ".example.com" is example.com, too */
 
         if (name->data[0] == '.'
             && name->len - 1 == host->len
@@ -249,31 +314,19 @@ ngx_http_litestream_site_host(ngx_http_request_t *r)
             return 1;
         }
 
-        if (name->data[0] == '.' || name->data[0] == '*') {
-            n = name->len - (name->data[0] == '*');
+        n = name->len - (name->data[0] == '*');
 
-            if (n && host->len > n
-                && ngx_strncasecmp(name->data + name->len - n,
-                                   host->data + host->len - n, n)
-                   == 0)
-            {
-                return 1;
-            }
-
-            continue;
-        }
-
-        /* "www.example.*" */
-
-        n = name->len - 1;
-
-        if (name->data[n] == '*'
-            && host->len > n
-            && ngx_strncasecmp(name->data, host->data, n) == 0)
-        {
-            return 1;
-        }
+        return n && host->len > n
+               && ngx_strncasecmp(name->data + name->len - n,
+                                  host->data + host->len - n, n)
+                  == 0;
     }
 
-    return 0;
+    /* "www.example.*" */
+
+    n = name->len - 1;
+
+    return name->data[n] == '*'
+           && host->len > n
+           && ngx_strncasecmp(name->data, host->data, n) == 0;
 }

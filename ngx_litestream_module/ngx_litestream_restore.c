@@ -1419,6 +1419,7 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
 
     case NGX_LITESTREAM_GONE:
         rdb->st.in_place = 0;
+        rdb->lost = 1;
         ngx_litestream_db_error(rdb, "\"%s\" is missing, replica \"%s\" holds "
                                 "transaction %016llx%s",
                                 (char *) rdb->db->path.data, url, replica,
@@ -1454,6 +1455,7 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
 
     rdb->st.error[0] = '\0';
     rdb->delay = 0;
+    rdb->lost = 0;
     rdb->cleared = 1;
     rdb->dev = f.exists ? res->dev : 0;
     rdb->ino = f.exists ? res->ino : 0;

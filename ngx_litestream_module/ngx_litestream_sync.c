@@ -753,6 +753,20 @@ ngx_litestream_watch(ngx_litestream_rdb_t *rdb)
         return;
     }
 
+    if (rc == NGX_DECLINED && rdb->st.in_place && !rdb->lost
+        && rdb->st.state != NGX_LITESTREAM_DB_NEW)
+    {
+        rdb->lost = 1;
+        rdb->cleared = 0;
+        rdb->restored_ino = 0;
+        rdb->st.in_place = 0;
+        ngx_litestream_db_error(rdb, "\"%s\" was deleted: stop what uses it, "
+                                "then restart nginx to restore it",
+                                (char *) rdb->db->path.data);
+        ngx_litestream_group_kick(rdb->group);
+        return;
+    }
+
     if (!rdb->cleared) {
 
         /* something has come where nothing was: look at once */
@@ -786,17 +800,6 @@ ngx_litestream_watch(ngx_litestream_rdb_t *rdb)
 
     rdb->cleared = 0;
     rdb->restored_ino = 0;
-
-    if (rc == NGX_DECLINED) {
-        rdb->lost = 1;
-        rdb->st.in_place = 0;
-        ngx_litestream_db_error(rdb, "\"%s\" was deleted while it was "
-                                "replicated: stop what uses it, then restart "
-                                "nginx to restore it",
-                                (char *) rdb->db->path.data);
-        ngx_litestream_group_kick(rdb->group);
-        return;
-    }
 
     ngx_litestream_db_error(rdb, "\"%s\" was replaced while it was "
                             "replicated: it is compared with its replica "

@@ -135,7 +135,7 @@ $pid = $t->run_daemon($fake, 'replicate', '-config', $yml);
 ok($t->waitforsocket("$dir/run/litestream.sock"), 'stand-in: control socket');
 like(http_unix("$dir/run/litestream.sock", '/info'), qr/"pid":$pid\b/,
     'stand-in: default answer');
-like(http_unix("$dir/run/litestream.sock", '/sync', method => 'POST', body => '{}'),
+like(http_unix("$dir/run/litestream.sock", '/sync', method => 'POST'),
     qr/ 500 .*"error":"no"/s, 'stand-in: answer');
 is($t->stop_daemon($pid), 0, 'stand-in: ends');
 
@@ -164,7 +164,8 @@ $got = inner('$t->write_file("stderr.log", "x.c:1: runtime error: y\n");');
 
 like($got, qr/^not ok 3 - no sanitizer errors/m, 'a sanitizer error');
 
-$got = inner('$t->patience(1); unless (fork) { chdir $t->testdir; exec "sleep", 1000 }');
+$got = inner('$t->patience(1);'
+    . 'unless (fork) { chdir $t->testdir; exec "sleep", 1000 }');
 
 like($got, qr/^not ok 4 - no process left over/m, 'a process');
 

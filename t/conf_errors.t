@@ -217,8 +217,8 @@ for (@cases) {
 
     ($rc, my $tested) = $t->conf_test();
 
-    ok($rc == 1 && emerg($tested) eq emerg($err), "$name: nginx -t says the same")
-        or diag($tested);
+    ok($rc == 1 && emerg($tested) eq emerg($err),
+        "$name: nginx -t says the same") or diag($tested);
     is_deeply(tree(), $before, "$name: no trace");
 }
 

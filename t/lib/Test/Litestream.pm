@@ -70,7 +70,7 @@ sub new {
     push @all, $self;
     $current = $self;
 
-    $SIG{$_} = sub { exit 1 } for qw/ INT TERM HUP /;
+    $SIG{$_} = sub { exit 1 } for qw/ INT TERM HUP PIPE /;
     $SIG{ALRM} = sub { Test::More::diag('the test takes too long'); exit 1 };
     alarm $self->ceiling(600);
 
@@ -623,7 +623,7 @@ sub job_pids {
 
 # { uid, gid: real, effective, saved, fs; groups, capabilities }
 
-sub uid_of { my ($self, $pid) = @_; return Test::Litestream::Proc::uid_of($pid) }
+sub uid_of { return Test::Litestream::Proc::uid_of($_[1]) }
 
 
 # 1: new workers serve, the old ones are leaving; 0: refused
@@ -890,6 +890,7 @@ sub _finish {
     my ($self) = @_;
 
     alarm 0;
+    $SIG{PIPE} = 'IGNORE';
 
     $self->_end('TERM', 15);
     $self->stop_daemons;

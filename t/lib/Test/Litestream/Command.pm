@@ -156,8 +156,10 @@ sub run_command {
     my $opt = ref $_[0] ? shift : {};
     my @cmd = @_;
 
-    my @io = map { open my $f, '+>', undef or die "no temporary file: $!\n"; $f }
-        0 .. 2;
+    my @io = map {
+        open my $f, '+>', undef or die "no temporary file: $!\n";
+        $f
+    } 0 .. 2;
 
     syswrite $io[0], $opt->{stdin} // '';
     sysseek $io[0], 0, 0;
