@@ -145,7 +145,8 @@ build/unit/%: t/unit/%.c $(CHECKED) build/nginx/objs/Makefile
 # nginx itself built with sanitizers, the module in it.  NGX_DEBUG_PALLOC
 # makes each allocation from a pool one of malloc(), so that overruns show.
 # nginx 1.22 passes NULL with length 0 to memcpy() and the like, and reads
-# unaligned integers where the processor can.
+# unaligned integers where the processor can.  At its end it leaves much to
+# the system, so leaks are not looked for.
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \

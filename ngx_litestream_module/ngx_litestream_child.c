@@ -524,7 +524,7 @@ ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg)
         ngx_del_timer(&rg->timer);
     }
 
-    ngx_add_timer(&rg->timer, ngx_litestream_sup->conf->shutdown_timeout);
+    ngx_add_timer(&rg->timer, ngx_litestream_stop_limit());
 }
 
 

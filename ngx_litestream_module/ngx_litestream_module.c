@@ -223,6 +223,10 @@ ngx_litestream_first_lock(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
             }
         }
 
+        if (waited % 1000 == 0 && waited > lcf->shutdown_timeout) {
+            ngx_litestream_orphans(lcf, cycle->log);
+        }
+
         if (waited >= lcf->shutdown_timeout + 5000) {
             ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                           "litestream: \"%s\" is still locked by another "

@@ -42,7 +42,6 @@ static void ngx_litestream_reopen(void);
 static ngx_msec_t ngx_litestream_storm(void);
 static void ngx_litestream_lock_handler(ngx_event_t *ev);
 static void ngx_litestream_follow_handler(ngx_event_t *ev);
-static void ngx_litestream_orphans(void);
 static void ngx_litestream_take_over(void);
 static void ngx_litestream_version(void);
 static void ngx_litestream_version_run(ngx_litestream_job_t *job);
@@ -803,7 +802,8 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
                                           0, ngx_litestream_sup->log)
                       != NGX_OK)
         {
-            ngx_litestream_orphans();
+            ngx_litestream_orphans(ngx_litestream_sup->conf,
+                                   ngx_litestream_sup->log);
             delay = 1000;
         }
 
@@ -823,23 +823,20 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
 
 /*
  * A supervisor was killed, and its Litestream, which should have finished its
- * last sync, still holds the lock after litestream_shutdown_timeout.
+ * last sync, still holds the lock after litestream_shutdown_timeout: kills
+ * it.  Whoever waits for the lock; does not wait.
  */
 
-static void
-ngx_litestream_orphans(void)
+void
+ngx_litestream_orphans(ngx_litestream_conf_t *lcf, ngx_log_t *log)
 {
     int                             fd;
     char                            name[64], text[8192];
     ssize_t                         len, i;
-    ngx_str_t                      *path;
     ngx_uint_t                      n;
     ngx_litestream_group_status_t   st;
 
-    path = &ngx_litestream_sup->conf->state_path;
-
-    (void) ngx_litestream_status_open(&ngx_litestream_sup->conf->status,
-                                      ngx_litestream_sup->log);
+    (void) ngx_litestream_status_open(&lcf->status, log);
 
     for (n = 0; ngx_litestream_status_group(n, &st) == NGX_OK; n++) {
 
@@ -872,12 +869,12 @@ ngx_litestream_orphans(void)
         /* it must be the one of our state path, not a reused pid */
 
         if (strstr(text, " replicate ") == NULL
-            || strstr(text, (char *) path->data) == NULL)
+            || strstr(text, (char *) lcf->state_path.data) == NULL)
         {
             continue;
         }
 
-        ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+        ngx_log_error(NGX_LOG_ERR, log, 0,
                       "litestream: litestream process %P of a dead "
                       "supervisor did not end in time, killed",
                       (pid_t) st.pid);
@@ -1533,6 +1530,34 @@ ngx_litestream_stop_all(void)
 }
 
 
+/*
+ * How long a Litestream that was told to end may take, in ms.  After a stop
+ * whose syncs were all confirmed nothing is lost with it; without that it may
+ * outlive us and finish its own.
+ */
+
+ngx_msec_t
+ngx_litestream_stop_limit(void)
+{
+    ngx_msec_int_t                left;
+    ngx_litestream_supervisor_t  *sup;
+
+    sup = ngx_litestream_sup;
+
+    if (!sup->stopping) {
+        return sup->conf->shutdown_timeout;
+    }
+
+    if (sup->terminating) {
+        return sup->missed ? sup->conf->shutdown_timeout : 500;
+    }
+
+    left = (ngx_msec_int_t) (sup->deadline - ngx_current_msec);
+
+    return ngx_max(left, 1000);
+}
+
+
 static ngx_uint_t
 ngx_litestream_all_down(void)
 {
@@ -1750,6 +1775,7 @@ ngx_litestream_final_unsynced(void)
         }
 
         rdb->waits = 0;
+        ngx_litestream_sup->missed += rdb->running;
 
         ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
                       "litestream: database \"%V\" was not synced before the "

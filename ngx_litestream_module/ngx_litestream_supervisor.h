@@ -293,6 +293,7 @@ typedef struct {
     ngx_msec_t                   lock_since;
     ngx_uint_t                   lock_said;
     ngx_uint_t                   unsynced;
+    ngx_uint_t                   missed;      /* of the last syncs */
     ngx_uint_t                   unplaced;
     ngx_msec_t                   deadline;    /* of the end */
 
@@ -329,10 +330,12 @@ ngx_uint_t ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds,
 int ngx_litestream_dir_fd(ngx_litestream_db_t *db);
 ngx_int_t ngx_litestream_make_path(ngx_litestream_conf_t *lcf,
     ngx_log_t *log);
+void ngx_litestream_orphans(ngx_litestream_conf_t *lcf, ngx_log_t *log);
 void ngx_litestream_handover(void);
 void ngx_litestream_worker_came(void);
 void ngx_litestream_worker_gone(void);
 void ngx_litestream_check_quit(void);
+ngx_msec_t ngx_litestream_stop_limit(void);
 int64_t ngx_litestream_now(void);
 extern ngx_uint_t  ngx_litestream_ask_handover;
 
