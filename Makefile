@@ -196,7 +196,10 @@ clean:
 	rm -rf build
 	@[ ! -e run ] || echo "the demo's data is left in run/ (make distclean)"
 
-distclean: clean
-	rm -rf run
+# the demo's state is elsewhere when the path of this folder is long
+
+distclean:
+	@[ ! -L run/state ] || rm -rf "$$(readlink run/state)"
+	rm -rf build run
 
 FORCE:
