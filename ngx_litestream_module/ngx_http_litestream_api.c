@@ -190,7 +190,9 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
         /* of a chunked body, what is left of the chunk now being read */
 
         if (r->discard_body
-            && r->headers_in.content_length_n > NGX_HTTP_LITESTREAM_BODY_SIZE)
+            && r->request_body
+            && r->request_body->chunked
+            && r->request_body->chunked->size > NGX_HTTP_LITESTREAM_BODY_SIZE)
         {
             status = ngx_http_litestream_api_error(ctx,
                                               NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,

@@ -14,6 +14,8 @@
 
 static ngx_int_t ngx_http_litestream_add_variables(ngx_conf_t *cf);
 static void *ngx_http_litestream_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_litestream_check_positive(ngx_conf_t *cf, void *post,
+    void *data);
 static char *ngx_http_litestream_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_litestream_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_litestream_create_loc_conf(ngx_conf_t *cf);
@@ -51,6 +53,11 @@ static ngx_conf_enum_t  ngx_http_litestream_levels[] = {
     { ngx_string("info"), NGX_LOG_INFO },
     { ngx_string("debug"), NGX_LOG_DEBUG_ALL },
     { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_post_t  ngx_http_litestream_positive = {
+    ngx_http_litestream_check_positive
 };
 
 
@@ -104,7 +111,7 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_litestream_main_conf_t, lcf)
       + offsetof(ngx_litestream_conf_t, shutdown_timeout),
-      NULL },
+      &ngx_http_litestream_positive },
 
     { ngx_string("litestream_log"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
@@ -397,6 +404,15 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
     }
 
     return lmcf;
+}
+
+
+static char *
+ngx_http_litestream_check_positive(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *msec = data;
+
+    return *msec ? NGX_CONF_OK : "must not be 0";
 }
 
 

@@ -542,6 +542,7 @@ static void
 ngx_http_litestream_digest(ngx_cycle_t *cycle,
     ngx_http_litestream_main_conf_t *lmcf)
 {
+    ngx_log_t                *log;
     ngx_md5_t                 md5;
     ngx_str_t                 name;
     ngx_uint_t                i, n;
@@ -586,6 +587,16 @@ ngx_http_litestream_digest(ngx_cycle_t *cycle,
 
     } else {
         ngx_http_litestream_digest_num(&md5, 0);
+    }
+
+    /* a kept supervisor goes on writing to the logs of its old cycle */
+
+    for (log = &cycle->new_log; log; log = log->next) {
+        ngx_http_litestream_digest_num(&md5, log->log_level);
+
+        if (log->file) {
+            ngx_http_litestream_digest_str(&md5, &log->file->name);
+        }
     }
 
     /* workers are told by their user on supervisor.sock */

@@ -244,8 +244,8 @@ ngx_litestream_db_alias(ngx_litestream_db_ctx_t *ctx)
 
     if (rc == NGX_DECLINED) {
         ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
-                                  "database \"%V\" is duplicate, it is in "
-                                  "%s:%ui as well",
+                                  "database \"%V\" is duplicate (the other "
+                                  "one: %s:%ui)",
                                   alias, old->file, old->line);
         return NGX_ERROR;
     }
@@ -692,7 +692,7 @@ ngx_litestream_db_files(ngx_litestream_db_ctx_t *ctx)
         ngx_litestream_said_error(log, ctx->said, 0,
                                   "path \"%V\" of database \"%V\" is "
                                   "duplicate, it is the file of database "
-                                  "\"%V\" in %s:%ui as well",
+                                  "\"%V\" (%s:%ui)",
                                   &ctx->path, &db->alias, &old->alias,
                                   old->file, old->line);
         return NGX_ERROR;

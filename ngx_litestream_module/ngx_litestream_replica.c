@@ -480,7 +480,7 @@ ngx_litestream_replicas_check(ngx_litestream_parse_t *parse)
 {
     u_char                      *p;
     ngx_str_t                    meta;
-    ngx_uint_t                   i;
+    ngx_uint_t                   i, j;
     ngx_litestream_db_t         *db, *one, *two, **dbs, **sorted;
     ngx_litestream_conf_t       *lcf;
     ngx_http_litestream_said_t   said;
@@ -493,21 +493,6 @@ ngx_litestream_replicas_check(ngx_litestream_parse_t *parse)
     for (i = 0; i < lcf->dbs.nelts; i++) {
         db = dbs[i];
 
-        if (db->replica->path.len == 0) {
-            continue;
-        }
-
-        said.file = db->file;
-        said.line = db->line;
-
-        if (ngx_litestream_inside(&db->replica->path, &db->path)) {
-            ngx_litestream_said_error(parse->cf->log, &said, 0,
-                                      "replica \"%V\" of database \"%V\" is "
-                                      "the database itself",
-                                      &db->replica->url, &db->alias);
-            return NGX_ERROR;
-        }
-
         meta.data = ngx_pnalloc(parse->cf->temp_pool,
                                 db->path.len + sizeof("/.-litestream"));
         if (meta.data == NULL) {
@@ -519,13 +504,31 @@ ngx_litestream_replicas_check(ngx_litestream_parse_t *parse)
                         &db->name);
         meta.len = p - meta.data;
 
-        if (ngx_litestream_inside(&db->replica->path, &meta)) {
-            ngx_litestream_said_error(parse->cf->log, &said, 0,
-                                      "replica \"%V\" of database \"%V\" is "
-                                      "inside \"%V\", where Litestream keeps "
-                                      "its own files",
-                                      &db->replica->url, &db->alias, &meta);
-            return NGX_ERROR;
+        for (j = 0; j < lcf->dbs.nelts; j++) {
+            one = dbs[j];
+
+            said.file = one->file;
+            said.line = one->line;
+
+            if (ngx_litestream_inside(&one->replica->path, &db->path)) {
+                ngx_litestream_said_error(parse->cf->log, &said, 0,
+                                          "replica \"%V\" of database "
+                                          "\"%V\" is the file of database "
+                                          "\"%V\" itself",
+                                          &one->replica->url, &one->alias,
+                                          &db->alias);
+                return NGX_ERROR;
+            }
+
+            if (ngx_litestream_inside(&one->replica->path, &meta)) {
+                ngx_litestream_said_error(parse->cf->log, &said, 0,
+                                          "replica \"%V\" of database "
+                                          "\"%V\" is inside \"%V\", where "
+                                          "Litestream keeps its own files",
+                                          &one->replica->url, &one->alias,
+                                          &meta);
+                return NGX_ERROR;
+            }
         }
     }
 
@@ -565,8 +568,8 @@ ngx_litestream_replicas_check(ngx_litestream_parse_t *parse)
         if (one->replica->id.len == two->replica->id.len) {
             ngx_litestream_said_error(parse->cf->log, &said, 0,
                                       "replica \"%V\" of database \"%V\" is "
-                                      "duplicate, database \"%V\" in %s:%ui "
-                                      "has it as well, they would destroy "
+                                      "duplicate, it is that of database "
+                                      "\"%V\" (%s:%ui): they would destroy "
                                       "each other's backup",
                                       &two->replica->url, &two->alias,
                                       &one->alias, one->file, one->line);

@@ -773,9 +773,9 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     {
         if (run.timedout) {
             ngx_litestream_fail(job, "restore from \"%s\" made no progress "
-                                "within %lu s%s%s",
+                                "within %lu ms%s%s",
                                 (char *) db->replica->url.data,
-                                (unsigned long) conf->restore_timeout / 1000,
+                                (unsigned long) conf->restore_timeout,
                                 run.last[0] ? ": " : "", run.last);
 
         } else {
