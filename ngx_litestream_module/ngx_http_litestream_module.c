@@ -10,6 +10,7 @@
 
 #include "ngx_litestream.h"
 #include "ngx_http_litestream.h"
+#include "ngx_http_litestream_api.h"
 
 
 static ngx_int_t ngx_http_litestream_add_variables(ngx_conf_t *cf);
@@ -40,7 +41,6 @@ static ngx_int_t ngx_http_litestream_ready_variable(ngx_http_request_t *r,
 static ngx_int_t ngx_http_litestream_lag_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_array_t *ngx_http_litestream_server_dbs(ngx_http_request_t *r);
-static int64_t ngx_http_litestream_now(void);
 
 
 static ngx_conf_enum_t  ngx_http_litestream_levels[] = {
@@ -133,7 +133,7 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
 
 static ngx_http_module_t  ngx_http_litestream_module_ctx = {
     ngx_http_litestream_add_variables,      /* preconfiguration */
-    NULL,                                   /* postconfiguration */
+    ngx_http_litestream_site_init,          /* postconfiguration */
 
     ngx_http_litestream_create_main_conf,   /* create main configuration */
     ngx_http_litestream_init_main_conf,     /* init main configuration */
@@ -320,17 +320,6 @@ ngx_http_litestream_lag_variable(ngx_http_request_t *r,
              - v->data;
 
     return NGX_OK;
-}
-
-
-static int64_t
-ngx_http_litestream_now(void)
-{
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-
-    return (int64_t) tp->sec * 1000 + tp->msec;
 }
 
 
