@@ -31,6 +31,7 @@ static int ngx_litestream_child_identity(ngx_litestream_group_t *group,
     int death, pid_t parent);
 static void ngx_litestream_job_fork(ngx_litestream_job_t *job);
 static void ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent);
+static void ngx_litestream_job_mute(void);
 static void ngx_litestream_job_next(void);
 static void ngx_litestream_job_read(ngx_litestream_job_t *job);
 static void ngx_litestream_job_read_handler(ngx_event_t *ev);
@@ -663,6 +664,7 @@ ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent)
                                      NGX_LITESTREAM_KEEP - n);
     }
 
+    ngx_litestream_job_mute();
     ngx_litestream_child_fds(keep, n);
 
     for (err = 0; err < (int) n; err++) {
@@ -695,6 +697,48 @@ ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent)
     ngx_litestream_job_tell(job, &job->result);
 
     _exit(0);
+}
+
+
+/*
+ * The descriptors of the logs are about to be closed, and their numbers will
+ * be those of other files, such as databases: nothing that nginx's functions
+ * have to say may go there.  What a job says goes through the supervisor.
+ */
+
+static void
+ngx_litestream_job_mute(void)
+{
+    ngx_log_t        *log;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_open_file_t  *file;
+
+    for (log = ngx_litestream_sup->log; log; log = log->next) {
+        log->log_level = 0;
+    }
+
+    for (log = ngx_litestream_sup->cycle->log; log; log = log->next) {
+        log->log_level = 0;
+    }
+
+    part = &ngx_litestream_sup->cycle->open_files.part;
+    file = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            file = part->elts;
+            i = 0;
+        }
+
+        file[i].fd = NGX_INVALID_FILE;
+    }
 }
 
 
