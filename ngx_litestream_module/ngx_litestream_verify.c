@@ -87,7 +87,11 @@ ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
                    + NGX_LITESTREAM_VERIFY_SYNC;
     job->data = ctx;
     job->in.rc = rdb->st.in_place && rdb->placed;
-    job->in.seq = rdb->running && rdb->group->state == NGX_LITESTREAM_UP;
+
+    /* one that is about to come up is waited for, by the sync */
+
+    job->in.seq = rdb->placed && rdb->db->replicate && !rdb->fault
+                  && rdb->group->state != NGX_LITESTREAM_FAILED;
 
     (void) snprintf(job->in.text, sizeof(job->in.text), "%s",
                     rdb->st.error[0] ? rdb->st.error
