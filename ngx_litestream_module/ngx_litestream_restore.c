@@ -1381,6 +1381,10 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
 
     verdict = ngx_litestream_check_verdict(&f);
 
+    if (f.exists) {
+        rdb->st.in_place = 1;
+    }
+
     url = (char *) rdb->db->replica->url.data;
     local = f.same ? ngx_max(f.local, f.restored) : f.local;
     replica = f.replica;
@@ -1419,10 +1423,14 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
 
     case NGX_LITESTREAM_GONE:
         rdb->st.in_place = 0;
+        /* whatever comes there is compared at once */
         rdb->lost = 1;
-        ngx_litestream_db_error(rdb, "\"%s\" is missing, replica \"%s\" holds "
+
+        ngx_litestream_db_error(rdb, "\"%s\" is %s, replica \"%s\" holds "
                                 "transaction %016llx%s",
-                                (char *) rdb->db->path.data, url, replica,
+                                (char *) rdb->db->path.data,
+                                res->size == 0 ? "empty" : "missing",
+                                url, replica,
                                 rdb->db->restore == NGX_LITESTREAM_RESTORE_OFF
                                 ? ", and restore=off"
                                 : ": restart nginx to restore it");

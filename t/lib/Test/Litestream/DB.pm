@@ -94,6 +94,41 @@ sub sql {
 }
 
 
+# Somebody who has it open, in the middle of something: the pid of a sqlite3
+# that has done this and goes on waiting, a daemon of the test.
+
+sub hold {
+    my ($self, $sql) = @_;
+
+    my $t = Test::Litestream->current;
+    my $user = $self->user;
+
+    pipe my $read, my $in or die "pipe() failed: $!\n";
+    pipe my $out, my $write or die "pipe() failed: $!\n";
+
+    my $pid = Test::Litestream::Command::fork_with([$read, $write, *STDERR],
+        sub {
+            close $in;
+            become($user);
+            $ENV{HOME} = '/nonexistent';
+            chdir '/';
+            exec 'sqlite3', '-batch', '-bail', $self->{path};
+        });
+
+    close $write;
+    push @{ $t->{daemons} }, $pid;
+    push @{ $self->{held} }, $in;
+
+    syswrite $in, "$sql\n;SELECT 'done';\n";
+
+    while (my $line = <$out>) {
+        return $pid if $line eq "done\n";
+    }
+
+    die "sqlite3 $self->{path}: $sql failed\n";
+}
+
+
 # N rows in one transaction; the largest id
 
 sub insert {
@@ -155,6 +190,18 @@ sub files {
 }
 
 
+# names in its directory that are neither its own nor Litestream's
+
+sub beside {
+    my ($self) = @_;
+
+    my %own = map { $_ => 1 } $self->files, $self->meta;
+
+    opendir my $d, $self->dir or die "opendir(${\ $self->dir }) failed: $!\n";
+    return sort grep { !/^\.\.?$/ && !$own{$self->dir . "/$_"} } readdir $d;
+}
+
+
 # all of it, as if the machine had been lost; keep_meta => 1: not Litestream's
 # directory
 
@@ -184,6 +231,19 @@ sub litestream {
             env => { AWS_CA_BUNDLE => undef, %{ $opt->{env} || {} } },
             ceiling => $opt->{ceiling} },
         Test::Litestream->current->litestream, @args);
+}
+
+
+# replicates it once, by Litestream itself
+
+sub replicate {
+    my ($self, $url, %opt) = @_;
+
+    my ($rc, $out, $err) = $self->litestream({ user => $self->user, %opt },
+        'replicate', '-once', $self->{path}, $url);
+    die "replicate $self->{path}: $out$err\n" if $rc;
+
+    return $self;
 }
 
 
