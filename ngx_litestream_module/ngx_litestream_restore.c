@@ -45,6 +45,15 @@ typedef struct {
 } ngx_litestream_list_t;
 
 
+/* side files that were moved aside */
+
+typedef struct {
+    ngx_uint_t                   n;
+    char                         from[3][4300];
+    char                         to[3][4400];
+} ngx_litestream_aside_t;
+
+
 static void ngx_litestream_place_prepare(ngx_litestream_job_t *job);
 static void ngx_litestream_place_run(ngx_litestream_job_t *job);
 static ngx_int_t ngx_litestream_place_empty(ngx_litestream_job_t *job);
@@ -71,8 +80,10 @@ static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 static ngx_uint_t ngx_litestream_restore_tick(ngx_litestream_job_t *job);
+static void ngx_litestream_place_made(ngx_litestream_job_t *job);
 static ngx_int_t ngx_litestream_aside(ngx_litestream_job_t *job,
-    ngx_litestream_db_t *db);
+    ngx_litestream_aside_t *aside);
+static void ngx_litestream_aside_back(ngx_litestream_aside_t *aside);
 static void ngx_litestream_place_clean(ngx_litestream_db_t *db);
 static char *ngx_litestream_temp(ngx_litestream_db_t *db);
 static void ngx_litestream_fail(ngx_litestream_job_t *job,
@@ -634,13 +645,14 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     char                             jobs[4200], name[4600], *temp, *argv[16];
     int64_t                          avail;
     ngx_uint_t                       n, empty;
-    struct stat                      st;
+    struct stat                      st, made;
     struct statvfs                   vfs;
     struct timespec                  t0, t1;
     ngx_litestream_db_t             *db;
     ngx_litestream_run_t             run;
     ngx_litestream_conf_t           *conf;
     ngx_litestream_list_t            list;
+    ngx_litestream_aside_t           aside;
     ngx_litestream_job_msg_t         msg;
     ngx_litestream_restore_facts_t   facts;
 
@@ -872,15 +884,22 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     (void) close(fd);
 
-    /* a WAL of the old file would be replayed on top of the restored one */
+    if (empty && ngx_litestream_place_empty(job) == NGX_OK) {
+        (void) unlink((char *) db->path.data);
+    }
 
-    if (ngx_litestream_aside(job, db) != NGX_OK) {
-        ngx_litestream_place_clean(db);
+    /* of one that was made meanwhile the side files are its own */
+
+    if (lstat((char *) db->path.data, &made) == 0) {
+        ngx_litestream_place_made(job);
         return;
     }
 
-    if (empty && ngx_litestream_place_empty(job) == NGX_OK) {
-        (void) unlink((char *) db->path.data);
+    /* a WAL of the old file would be replayed on top of the restored one */
+
+    if (ngx_litestream_aside(job, &aside) != NGX_OK) {
+        ngx_litestream_place_clean(db);
+        return;
     }
 
     if (syscall(SYS_renameat2, AT_FDCWD, temp, AT_FDCWD,
@@ -898,22 +917,28 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         }
 
         if (errno == EEXIST) {
-            ngx_litestream_fail(job, "\"%s\" was made by somebody else while "
-                                "it was being restored; it was left alone, "
-                                "and the restored file removed",
-                                (char *) db->path.data);
-
-        } else {
-            ngx_litestream_fail(job, "rename() of the restored file to \"%s\" "
-                                "failed: %s", (char *) db->path.data,
-                                strerror(errno));
+            ngx_litestream_aside_back(&aside);
+            ngx_litestream_place_made(job);
+            return;
         }
 
+        ngx_litestream_fail(job, "rename() of the restored file to \"%s\" "
+                            "failed: %s", (char *) db->path.data,
+                            strerror(errno));
+
+        ngx_litestream_aside_back(&aside);
         ngx_litestream_place_clean(db);
         return;
     }
 
 placed:
+
+    for (n = 0; n < aside.n; n++) {
+        ngx_litestream_job_log(job, "database \"%s\": \"%.300s\" of a "
+                               "database that is gone was moved aside to "
+                               "\"%.400s\"", (char *) db->alias.data,
+                               aside.from[n], aside.to[n]);
+    }
 
     fd = open((char *) db->dir.data, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
 
@@ -935,32 +960,53 @@ placed:
 }
 
 
+/* the application did not wait: what it has made is not touched */
+
+static void
+ngx_litestream_place_made(ngx_litestream_job_t *job)
+{
+    ngx_litestream_fail(job, "\"%s\" was made by somebody else while it was "
+                        "being restored; it was left alone, and the restored "
+                        "file removed", (char *) job->rdb->db->path.data);
+
+    ngx_litestream_place_clean(job->rdb->db);
+}
+
+
 /* side files without their database are kept, under another name */
 
 static ngx_int_t
-ngx_litestream_aside(ngx_litestream_job_t *job, ngx_litestream_db_t *db)
+ngx_litestream_aside(ngx_litestream_job_t *job, ngx_litestream_aside_t *aside)
 {
-    char         from[4300], to[4400];
-    time_t       now;
-    struct tm    tm;
-    ngx_uint_t   i;
-    struct stat  st;
+    char                 *from, *to;
+    time_t                now;
+    struct tm             tm;
+    ngx_uint_t            i;
+    struct stat           st;
+    ngx_litestream_db_t  *db;
 
     static char  *tails[] = { "-wal", "-shm", "-journal" };
+
+    db = job->rdb->db;
 
     now = time(NULL);
     (void) gmtime_r(&now, &tm);
 
+    aside->n = 0;
+
     for (i = 0; i < sizeof(tails) / sizeof(char *); i++) {
 
-        (void) snprintf(from, sizeof(from), "%s%s", (char *) db->path.data,
-                        tails[i]);
+        from = aside->from[aside->n];
+        to = aside->to[aside->n];
+
+        (void) snprintf(from, sizeof(aside->from[0]), "%s%s",
+                        (char *) db->path.data, tails[i]);
 
         if (lstat(from, &st) == -1) {
             continue;
         }
 
-        (void) snprintf(to, sizeof(to),
+        (void) snprintf(to, sizeof(aside->to[0]),
                         "%s/.%s.stale-%04d%02d%02dT%02d%02d%02dZ-%d%s",
                         (char *) db->dir.data, (char *) db->name.data,
                         tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
@@ -974,15 +1020,33 @@ ngx_litestream_aside(ngx_litestream_job_t *job, ngx_litestream_db_t *db)
         {
             ngx_litestream_fail(job, "\"%s\" cannot be moved aside: %s",
                                 from, strerror(errno));
+            ngx_litestream_aside_back(aside);
             return NGX_ERROR;
         }
 
-        ngx_litestream_job_log(job, "database \"%s\": \"%.300s\" of a "
-                               "database that is gone was moved aside to "
-                               "\"%.400s\"", (char *) db->alias.data, from, to);
+        aside->n++;
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_litestream_aside_back(ngx_litestream_aside_t *aside)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < aside->n; i++) {
+
+        if (syscall(SYS_renameat2, AT_FDCWD, aside->to[i], AT_FDCWD,
+                    aside->from[i], RENAME_NOREPLACE)
+            == -1
+            && (errno == EINVAL || errno == ENOSYS)
+            && link(aside->to[i], aside->from[i]) == 0)
+        {
+            (void) unlink(aside->to[i]);
+        }
+    }
 }
 
 
