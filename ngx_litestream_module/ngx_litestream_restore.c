@@ -80,6 +80,8 @@ static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 static ngx_uint_t ngx_litestream_restore_tick(ngx_litestream_job_t *job);
+static void ngx_litestream_progress_tell(ngx_litestream_job_t *job,
+    int64_t bytes);
 static void ngx_litestream_place_made(ngx_litestream_job_t *job);
 static ngx_int_t ngx_litestream_aside(ngx_litestream_job_t *job,
     ngx_litestream_aside_t *aside);
@@ -556,38 +558,60 @@ ngx_litestream_sibling(ngx_litestream_db_t *db, char *name, size_t size)
 }
 
 
+/*
+ * Progress is bytes of the temporary file, and once that is complete, while
+ * Litestream checks it, CPU time.
+ */
+
 static ngx_uint_t
 ngx_litestream_restore_tick(ngx_litestream_job_t *job)
 {
-    char                      name[4300];
-    struct stat               st;
-    ngx_litestream_job_msg_t  msg;
+    char             name[4300];
+    uint64_t         cpu;
+    struct stat      st;
 
-    static int64_t            bytes = -1;
+    static int64_t   bytes = -1;
+    static uint64_t  used;
+
+    cpu = 0;
 
     (void) snprintf(name, sizeof(name), "%s.tmp",
                     ngx_litestream_temp(job->rdb->db));
 
-    if (stat(name, &st) == -1
-        && stat(ngx_litestream_temp(job->rdb->db), &st) == -1)
-    {
-        return 0;
+    if (stat(name, &st) == -1) {
+
+        if (stat(ngx_litestream_temp(job->rdb->db), &st) == -1) {
+            return 0;
+        }
+
+        cpu = ngx_litestream_job_cpu(job);
     }
 
-    if (st.st_size == bytes) {
+    if (st.st_size == bytes && cpu == used) {
         return 0;
     }
 
     bytes = st.st_size;
+    used = cpu;
+
+    ngx_litestream_progress_tell(job, bytes);
+
+    return 1;
+}
+
+
+static void
+ngx_litestream_progress_tell(ngx_litestream_job_t *job, int64_t bytes)
+{
+    ngx_litestream_job_msg_t  msg;
 
     ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
+
     msg.type = NGX_LITESTREAM_JOB_PROGRESS;
     msg.bytes = bytes;
     msg.total = job->result.total;
 
     ngx_litestream_job_tell(job, &msg);
-
-    return 1;
 }
 
 
@@ -702,10 +726,7 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         return;
     }
 
-    ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
-    msg.type = NGX_LITESTREAM_JOB_PROGRESS;
-    msg.total = -1;
-    ngx_litestream_job_tell(job, &msg);
+    ngx_litestream_progress_tell(job, 0);
 
     if (ngx_litestream_list(job, &list) != NGX_OK) {
         return;
@@ -776,6 +797,10 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     argv[n++] = temp;
     argv[n++] = (char *) db->path.data;
     argv[n] = NULL;
+
+    /* the storage has answered: the time limit of the job starts anew */
+
+    ngx_litestream_progress_tell(job, 0);
 
     (void) clock_gettime(CLOCK_MONOTONIC, &t0);
 

@@ -121,6 +121,7 @@ struct ngx_litestream_job_s {
     ngx_litestream_group_t      *group;   /* NULL: stays root */
     ngx_connection_t            *c;
     int                          fd;      /* the job's end, in the job */
+    pid_t                        child;   /* that it runs, in the job */
     ngx_event_t                  timer;
     ngx_msec_t                   timeout; /* without a message, 0: none */
     ngx_litestream_job_pt        prepare; /* in the job, still root */
@@ -379,6 +380,7 @@ ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_msec_t timeout, ngx_litestream_tick_pt tick,
     ngx_litestream_run_t *run);
 ngx_uint_t ngx_litestream_job_stopped(void);
+uint64_t ngx_litestream_job_cpu(ngx_litestream_job_t *job);
 
 /* ngx_litestream_child.c */
 
