@@ -131,8 +131,8 @@ unit: $(UNITS)
 # count as the system's: their warnings are not ours.
 
 UNIT_INCS = -Ingx_litestream_module $(addprefix -isystem build/nginx/, \
-	    src/core src/event src/event/modules src/os/unix objs src/http \
-	    src/http/modules src/http/v2)
+	    src/core src/event src/event/modules src/event/quic src/os/unix \
+	    objs src/http src/http/modules src/http/v2 src/http/v3)
 
 build/unit/%: t/unit/%.c $(CHECKED) build/nginx/objs/Makefile
 	@mkdir -p build/unit

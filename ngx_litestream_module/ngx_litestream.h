@@ -95,7 +95,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                  type;    /* "file" */
-    ngx_str_t                  url;     /* for people, secrets masked */
+    ngx_str_t                  url;     /* for people, masked, NUL-ended */
     ngx_str_t                  id;      /* canonical: tells replicas apart */
     ngx_str_t                  path;    /* of a file replica, NUL-ended */
     ngx_array_t               *keys;    /* of ngx_litestream_key_t */
@@ -103,7 +103,7 @@ typedef struct {
 
 
 struct ngx_litestream_db_s {
-    ngx_str_t                  alias;
+    ngx_str_t                  alias;   /* NUL-ended */
     ngx_str_t                  path;    /* symlinks resolved, NUL-ended */
     ngx_str_t                  dir;     /* of path, NUL-ended */
     ngx_str_t                  name;    /* last component, NUL-ended */
@@ -143,7 +143,7 @@ struct ngx_litestream_db_s {
 
 struct ngx_litestream_group_s {
     ngx_str_t                  name;    /* "33-file-1a2b3c4d" */
-    ngx_str_t                  user;    /* name, or number as text */
+    ngx_str_t                  user;    /* name or number, NUL-ended */
     uid_t                      uid;
     gid_t                      gid;
     ngx_str_t                  type;

@@ -324,7 +324,8 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
         }
     }
 
-    len = text->len + n * (db->alias.len + db->name.len) + 2;
+    len = text->len + n * (db->alias.len + db->name.len)
+          + sizeof("//");
 
     d = ngx_pnalloc(parse->cf->pool, len);
     if (d == NULL) {
@@ -387,6 +388,9 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     }
 
     url->len = d - url->data;
+
+    /* jobs print it */
+    *d = '\0';
 
     return NGX_OK;
 }
