@@ -1199,6 +1199,16 @@ ngx_litestream_place_done(ngx_litestream_job_t *job)
                       "%L bytes, transaction %016xL, %uD ms",
                       &rdb->db->alias, &rdb->db->replica->url, res->bytes,
                       (uint64_t) res->txid, res->ms[0]);
+
+        if (job->in.txid > res->txid) {
+            ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
+                          "litestream: database \"%V\": transaction %016xL is "
+                          "the newest in \"%V\", but %016xL was seen there: "
+                          "what came after the restored one is lost",
+                          &rdb->db->alias, (uint64_t) res->txid,
+                          &rdb->db->replica->url, (uint64_t) job->in.txid);
+        }
+
         break;
 
     case NGX_LITESTREAM_OUTCOME_NEW:

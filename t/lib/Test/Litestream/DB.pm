@@ -234,13 +234,13 @@ sub litestream {
 }
 
 
-# replicates it once, by Litestream itself
+# replicates it once, by Litestream itself; args => [ ]
 
 sub replicate {
     my ($self, $url, %opt) = @_;
 
     my ($rc, $out, $err) = $self->litestream({ user => $self->user, %opt },
-        'replicate', '-once', $self->{path}, $url);
+        'replicate', '-once', @{ $opt{args} || [] }, $self->{path}, $url);
     die "replicate $self->{path}: $out$err\n" if $rc;
 
     return $self;
