@@ -807,7 +807,19 @@ ngx_litestream_watch(ngx_litestream_rdb_t *rdb)
                             (char *) rdb->db->path.data);
 
     rdb->delay = 0;
-    ngx_litestream_check(rdb);
+
+    if (rdb->group->proc.pid == -1) {
+        ngx_litestream_check(rdb);
+        return;
+    }
+
+    /*
+     * the one that runs has the old file open and would mix it with the new
+     * one's WAL, also in a last sync: killed, then all are compared
+     */
+
+    ngx_litestream_group_stop(rdb->group);
+    ngx_litestream_group_kill(rdb->group, NULL);
 }
 
 
