@@ -400,6 +400,7 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     ngx_litestream_msg_t *msg)
 {
     ngx_uint_t                  i;
+    ngx_msec_t                  timeout;
     ngx_litestream_rdb_t       *rdb;
     ngx_litestream_question_t  *qn;
 
@@ -474,8 +475,13 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         qn->waiter.handler = ngx_litestream_peer_synced;
         qn->waiter.data = qn;
         qn->waiter.start = ngx_current_msec;
-        qn->waiter.deadline = ngx_current_msec
-                              + ngx_min(msg->timeout_ms, 3600 * 1000);
+
+        /* a reason has to be there before the client gives up waiting */
+
+        timeout = ngx_min(msg->timeout_ms, 3600 * 1000);
+        timeout -= ngx_min(timeout / 10, 250);
+
+        qn->waiter.deadline = ngx_current_msec + timeout;
         ngx_litestream_sync(rdb, &qn->waiter);
         return NGX_OK;
 
