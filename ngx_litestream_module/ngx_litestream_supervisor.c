@@ -1722,7 +1722,7 @@ ngx_litestream_final(void)
 
         rdb->waits = 1;
 
-        if (!rdb->running) {
+        if (!rdb->running || rdb->group->state == NGX_LITESTREAM_STOPPING) {
             continue;
         }
 

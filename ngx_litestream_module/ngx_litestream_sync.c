@@ -500,6 +500,16 @@ ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg)
             ngx_queue_init(&rdb->now);
         }
 
+        if (ngx_litestream_sup->final) {
+
+            /* it is not started again, so that waiting is in vain */
+
+            ngx_litestream_sync_answer(&rdb->next, NGX_ERROR, 0,
+                                       rdb->st.error[0] ? rdb->st.error
+                                       : "Litestream is not running");
+            continue;
+        }
+
         if (!ngx_queue_empty(&rdb->next) && !rdb->again.timer_set) {
             ngx_add_timer(&rdb->again, 1);
         }
