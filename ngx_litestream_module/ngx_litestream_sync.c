@@ -390,17 +390,26 @@ ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc, uint64_t txid,
 }
 
 
-/* answers those whose time is up; returns how many go on waiting */
+/*
+ * Answers those whose time is up, and all when the database is in error and
+ * nothing is under way that could change it; returns how many go on waiting.
+ */
 
 static ngx_uint_t
 ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb, char *error)
 {
-    ngx_uint_t                n;
+    ngx_uint_t                n, hopeless;
     ngx_queue_t              *q, *next, over;
     ngx_litestream_waiter_t  *w;
 
     n = 0;
     ngx_queue_init(&over);
+
+    hopeless = (rdb->fault && rdb->job == NULL);
+
+    if (hopeless) {
+        error = rdb->st.error;
+    }
 
     for (q = ngx_queue_head(&rdb->next);
          q != ngx_queue_sentinel(&rdb->next);
@@ -409,7 +418,9 @@ ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb, char *error)
         next = ngx_queue_next(q);
         w = ngx_queue_data(q, ngx_litestream_waiter_t, queue);
 
-        if ((ngx_msec_int_t) (w->deadline - ngx_current_msec) > 0) {
+        if (!hopeless
+            && (ngx_msec_int_t) (w->deadline - ngx_current_msec) > 0)
+        {
             n++;
             continue;
         }
