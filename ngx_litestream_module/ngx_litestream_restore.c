@@ -810,9 +810,12 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     {
         if (run.timedout) {
             ngx_litestream_fail(job, "restore from \"%s\" made no progress "
-                                "within %lu ms%s%s",
+                                "within %lu %s%s%s",
                                 (char *) db->replica->url.data,
-                                (unsigned long) conf->restore_timeout,
+                                (unsigned long) (conf->restore_timeout % 1000
+                                    ? conf->restore_timeout
+                                    : conf->restore_timeout / 1000),
+                                conf->restore_timeout % 1000 ? "ms" : "s",
                                 run.last[0] ? ": " : "", run.last);
 
         } else {

@@ -777,13 +777,15 @@ ngx_litestream_watch(ngx_litestream_rdb_t *rdb)
     if (rc == NGX_DECLINED && rdb->st.in_place && !rdb->lost
         && rdb->st.state != NGX_LITESTREAM_DB_NEW)
     {
+        ngx_litestream_db_error(rdb, "\"%s\" was deleted%s: stop what uses "
+                                "it, then restart nginx to restore it",
+                                (char *) rdb->db->path.data,
+                                rdb->cleared ? " while it was replicated"
+                                             : "");
         rdb->lost = 1;
         rdb->cleared = 0;
         rdb->restored_ino = 0;
         rdb->st.in_place = 0;
-        ngx_litestream_db_error(rdb, "\"%s\" was deleted: stop what uses it, "
-                                "then restart nginx to restore it",
-                                (char *) rdb->db->path.data);
         ngx_litestream_group_kick(rdb->group);
         return;
     }
