@@ -17,9 +17,6 @@
 /* how long a supervisor may take to appear, ms */
 #define NGX_HTTP_LITESTREAM_NO_ONE      5000
 
-/* so much earlier the supervisor says why it cannot be synced, ms */
-#define NGX_HTTP_LITESTREAM_EARLIER     250
-
 
 typedef struct ngx_http_litestream_wait_s  ngx_http_litestream_wait_t;
 
@@ -114,8 +111,6 @@ ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx)
 
     w->sync = 1;
     w->questions[0].ask.msg.type = NGX_LITESTREAM_IPC_SYNC;
-    w->questions[0].ask.msg.timeout_ms -= ngx_min(ctx->timeout / 4,
-                                                 NGX_HTTP_LITESTREAM_EARLIER);
 
     return ngx_http_litestream_wait(w);
 }

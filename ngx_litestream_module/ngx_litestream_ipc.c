@@ -479,7 +479,7 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         /* a reason has to be there before the client gives up waiting */
 
         timeout = ngx_min(msg->timeout_ms, 3600 * 1000);
-        timeout -= ngx_min(timeout / 10, 250);
+        timeout -= ngx_min(timeout / 4, 250);
 
         qn->waiter.deadline = ngx_current_msec + timeout;
         ngx_litestream_sync(rdb, &qn->waiter);
