@@ -474,6 +474,13 @@ int64_t ngx_litestream_time(u_char *p, size_t len);
 void ngx_litestream_copy(char *dst, size_t size, u_char *src, size_t len);
 
 
+/* ngx_litestream_module.c: the start, the reload, the workers */
+
+ngx_int_t ngx_litestream_init_module(ngx_cycle_t *cycle);
+ngx_int_t ngx_litestream_init_process(ngx_cycle_t *cycle);
+void ngx_litestream_exit_process(ngx_cycle_t *cycle);
+
+
 /* where the configuration of a cycle is; NULL: nothing to do */
 
 ngx_litestream_conf_t *ngx_litestream_get_conf(ngx_cycle_t *cycle);

@@ -19,7 +19,6 @@
 static void *ngx_litestream_create_conf(ngx_cycle_t *cycle);
 static char *ngx_litestream_init_conf(ngx_cycle_t *cycle, void *conf);
 static void ngx_litestream_cleanup(void *data);
-static ngx_int_t ngx_litestream_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_litestream_first_start(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
 static ngx_int_t ngx_litestream_first_lock(ngx_cycle_t *cycle,
@@ -30,8 +29,6 @@ static void ngx_litestream_reload(ngx_cycle_t *cycle,
 static ngx_int_t ngx_litestream_spawn(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf, ngx_int_t respawn);
 static void ngx_litestream_pin(ngx_log_t *log);
-static ngx_int_t ngx_litestream_init_process(ngx_cycle_t *cycle);
-static void ngx_litestream_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_core_module_t  ngx_litestream_module_ctx = {
@@ -47,11 +44,11 @@ ngx_module_t  ngx_litestream_module = {
     NULL,                                  /* module directives */
     NGX_CORE_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    ngx_litestream_init_module,            /* init module */
-    ngx_litestream_init_process,           /* init process */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    ngx_litestream_exit_process,           /* exit process */
+    NULL,                                  /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -111,7 +108,12 @@ ngx_litestream_init_conf(ngx_cycle_t *cycle, void *conf)
 }
 
 
-static ngx_int_t
+/*
+ * These hooks are called through the HTTP module: linked statically, a core
+ * module comes before the event modules, which have to be there.
+ */
+
+ngx_int_t
 ngx_litestream_init_module(ngx_cycle_t *cycle)
 {
     ngx_litestream_conf_t  *lcf;
@@ -377,7 +379,7 @@ ngx_litestream_pin(ngx_log_t *log)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_litestream_init_process(ngx_cycle_t *cycle)
 {
     ngx_litestream_conf_t  *lcf;
@@ -398,7 +400,7 @@ ngx_litestream_init_process(ngx_cycle_t *cycle)
 }
 
 
-static void
+void
 ngx_litestream_exit_process(ngx_cycle_t *cycle)
 {
     ngx_litestream_ipc_close();
