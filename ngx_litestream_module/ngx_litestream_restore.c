@@ -88,6 +88,7 @@ static ngx_int_t ngx_litestream_aside(ngx_litestream_job_t *job,
 static void ngx_litestream_aside_back(ngx_litestream_aside_t *aside);
 static void ngx_litestream_place_clean(ngx_litestream_db_t *db);
 static char *ngx_litestream_temp(ngx_litestream_db_t *db);
+static void ngx_litestream_when(char *buf, size_t size, int64_t ms);
 static void ngx_litestream_fail(ngx_litestream_job_t *job,
     const char *fmt, ...);
 static void ngx_litestream_memory_run(ngx_litestream_job_t *job);
@@ -287,6 +288,20 @@ ngx_litestream_place_prepare(ngx_litestream_job_t *job)
     }
 
     (void) closedir(proc);
+}
+
+
+/* ms since 1970, for people */
+
+static void
+ngx_litestream_when(char *buf, size_t size, int64_t ms)
+{
+    time_t     t;
+    struct tm  tm;
+
+    t = ms / 1000;
+    (void) gmtime_r(&t, &tm);
+    (void) strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 
@@ -844,10 +859,11 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         return;
 
     case NGX_LITESTREAM_WAS_FULL:
+        ngx_litestream_when(name, sizeof(name), job->in.from);
         ngx_litestream_fail(job, "replica \"%s\" is empty, but transaction "
-                            "%016llx was seen there before: is its storage "
+                            "%016llx was seen there at %s: is its storage "
                             "mounted?", (char *) db->replica->url.data,
-                            (unsigned long long) facts.seen);
+                            (unsigned long long) facts.seen, name);
         return;
 
     case NGX_LITESTREAM_ELSEWHERE:
@@ -1445,7 +1461,7 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
 static void
 ngx_litestream_check_done(ngx_litestream_job_t *job)
 {
-    char                          *url;
+    char                          *url, when[32];
     unsigned long long             local, replica;
     ngx_litestream_rdb_t          *rdb;
     ngx_litestream_check_e         verdict;
@@ -1505,10 +1521,11 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
         break;
 
     case NGX_LITESTREAM_VANISHED:
+        ngx_litestream_when(when, sizeof(when), rdb->seen_at);
         ngx_litestream_db_error(rdb, "not replicated: replica \"%s\" is "
                                 "empty, but transaction %016llx was seen "
-                                "there before: is its storage mounted?", url,
-                                (unsigned long long) f.seen);
+                                "there at %s: is its storage mounted?", url,
+                                (unsigned long long) f.seen, when);
         break;
 
     case NGX_LITESTREAM_MADE_ANEW:
