@@ -660,6 +660,7 @@ void
 ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
 {
     ngx_int_t               n;
+    ngx_open_file_t        *file;
     ngx_litestream_conf_t  *lcf;
 
     lcf = ngx_litestream_get_conf(cycle);
@@ -687,6 +688,17 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
     }
 
     (void) close(ngx_processes[ngx_process_slot].channel[0]);
+
+    /* main() closes the log of the start later: others never have it */
+
+    if (ngx_use_stderr) {
+        file = cycle->old_cycle->log->file;
+
+        if (file->fd != ngx_stderr) {
+            (void) ngx_close_file(file->fd);
+            file->fd = ngx_stderr;
+        }
+    }
 
     (void) ngx_log_redirect_stderr(cycle);
 
