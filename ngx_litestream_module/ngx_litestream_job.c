@@ -32,7 +32,7 @@ static int ngx_litestream_child_identity(ngx_litestream_group_t *group,
 static void ngx_litestream_job_fork(ngx_litestream_job_t *job);
 static void ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent);
 static void ngx_litestream_job_mute(void);
-static void ngx_litestream_job_next(void);
+static void ngx_litestream_job_next(ngx_uint_t class);
 static void ngx_litestream_job_read(ngx_litestream_job_t *job);
 static void ngx_litestream_job_read_handler(ngx_event_t *ev);
 static void ngx_litestream_job_timer_handler(ngx_event_t *ev);
@@ -54,8 +54,13 @@ static volatile sig_atomic_t  ngx_litestream_job_stop;
 ngx_int_t
 ngx_litestream_job_init(ngx_cycle_t *cycle)
 {
+    ngx_uint_t  n;
+
     ngx_queue_init(&ngx_litestream_procs);
-    ngx_queue_init(&ngx_litestream_sup->waiting);
+
+    for (n = 0; n <= NGX_LITESTREAM_JOB_VERIFY; n++) {
+        ngx_queue_init(&ngx_litestream_sup->waiting[n]);
+    }
 
     return NGX_OK;
 }
@@ -490,49 +495,50 @@ ngx_litestream_job_new(char *name, ngx_litestream_rdb_t *rdb)
 
 
 /*
- * Starts a job, or queues it when it is limited and litestream_restore's
- * concurrency is reached.  done() is called in any case, also when the job
- * could not be started (without a result).
+ * Starts a job, or queues it when litestream_restore's concurrency is reached
+ * by jobs of its class, NGX_LITESTREAM_JOB_XXX; those of one class never wait
+ * for others.  done() is called in any case, also when the job could not be
+ * started (without a result).
  */
 
 void
-ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t limited)
+ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t class)
 {
-    if (limited) {
+    job->class = class;
 
-        if (ngx_litestream_sup->jobs
-            >= (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
-        {
-            ngx_queue_insert_tail(&ngx_litestream_sup->waiting, &job->queue);
-            return;
-        }
-
-        ngx_litestream_sup->jobs++;
-        job->queue.next = &job->queue;    /* counted */
+    if (class != NGX_LITESTREAM_JOB_ANY
+        && ngx_litestream_sup->jobs[class]
+           >= (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
+    {
+        ngx_queue_insert_tail(&ngx_litestream_sup->waiting[class],
+                              &job->queue);
+        return;
     }
+
+    ngx_litestream_sup->jobs[class]++;
+    job->counted = 1;
 
     ngx_litestream_job_fork(job);
 }
 
 
 static void
-ngx_litestream_job_next(void)
+ngx_litestream_job_next(ngx_uint_t class)
 {
     ngx_queue_t           *q;
     ngx_litestream_job_t  *job;
 
-    while (!ngx_queue_empty(&ngx_litestream_sup->waiting)
-           && ngx_litestream_sup->jobs
+    while (!ngx_queue_empty(&ngx_litestream_sup->waiting[class])
+           && ngx_litestream_sup->jobs[class]
               < (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
     {
-        q = ngx_queue_head(&ngx_litestream_sup->waiting);
+        q = ngx_queue_head(&ngx_litestream_sup->waiting[class]);
         ngx_queue_remove(q);
 
         job = ngx_queue_data(q, ngx_litestream_job_t, queue);
 
-        ngx_litestream_sup->jobs++;
-        job->queue.prev = NULL;
-        job->queue.next = &job->queue;
+        ngx_litestream_sup->jobs[class]++;
+        job->counted = 1;
 
         ngx_litestream_job_fork(job);
     }
@@ -1117,7 +1123,6 @@ ngx_litestream_job_kill(ngx_litestream_job_t *job)
         /* still waiting for its turn */
 
         ngx_queue_remove(&job->queue);
-        job->queue.next = NULL;
         ngx_add_timer(&job->timer, 1);
 
         return;
@@ -1269,7 +1274,10 @@ ngx_litestream_job_exited(ngx_litestream_proc_t *proc, int status)
 static void
 ngx_litestream_job_finish(ngx_litestream_job_t *job)
 {
-    size_t  n;
+    size_t      n;
+    ngx_uint_t  class;
+
+    class = job->class;
 
     if (job->timer.timer_set) {
         ngx_del_timer(&job->timer);
@@ -1280,8 +1288,8 @@ ngx_litestream_job_finish(ngx_litestream_job_t *job)
         job->c = NULL;
     }
 
-    if (job->queue.next) {
-        ngx_litestream_sup->jobs--;
+    if (job->counted) {
+        ngx_litestream_sup->jobs[class]--;
     }
 
     if (!job->has_result && job->result.text[0] == '\0') {
@@ -1301,5 +1309,5 @@ ngx_litestream_job_finish(ngx_litestream_job_t *job)
 
     ngx_free(job);
 
-    ngx_litestream_job_next();
+    ngx_litestream_job_next(class);
 }

@@ -185,7 +185,7 @@ ngx_litestream_place(ngx_litestream_rdb_t *rdb)
 
     rdb->job = job;
 
-    ngx_litestream_job_start(job, 1);
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_PLACE);
 }
 
 
@@ -1300,7 +1300,7 @@ ngx_litestream_check(ngx_litestream_rdb_t *rdb)
         ngx_litestream_status_db_write(rdb);
     }
 
-    ngx_litestream_job_start(job, 1);
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_PLACE);
 }
 
 
@@ -1767,7 +1767,7 @@ ngx_litestream_memory_save(void)
     ngx_litestream_sup->memory_saving = 1;
     ngx_litestream_memory_at = ngx_current_msec;
 
-    ngx_litestream_job_start(job, 0);
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_ANY);
 }
 
 

@@ -938,6 +938,7 @@ ngx_litestream_take_over(void)
             ngx_litestream_exit(1);
         }
 
+        ngx_litestream_verify_clean(ngx_litestream_sup->rgroups[i].group);
         ngx_litestream_status_group_write(&ngx_litestream_sup->rgroups[i]);
     }
 
@@ -982,7 +983,7 @@ ngx_litestream_version(void)
     job->done = ngx_litestream_version_done;
     job->timeout = 20000;
 
-    ngx_litestream_job_start(job, 0);
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_ANY);
 }
 
 

@@ -89,6 +89,13 @@ typedef struct {
 #define NGX_LITESTREAM_JOB_LOG        5
 
 
+/* of jobs, those that are limited in number: each class by itself */
+
+#define NGX_LITESTREAM_JOB_ANY        0   /* not limited */
+#define NGX_LITESTREAM_JOB_PLACE      1   /* restores, checks */
+#define NGX_LITESTREAM_JOB_VERIFY     2
+
+
 typedef struct {
     uint32_t                     type;
     int32_t                      rc;      /* NGX_OK, … or an outcome */
@@ -131,6 +138,8 @@ struct ngx_litestream_job_s {
     void                        *data;
     ngx_litestream_job_msg_t     in;      /* given to the job by fork */
     ngx_litestream_job_msg_t     result;
+    ngx_uint_t                   class;   /* NGX_LITESTREAM_JOB_XXX */
+    unsigned                     counted:1;
     unsigned                     has_result:1;
     unsigned                     gone:1;
 };
@@ -283,8 +292,8 @@ typedef struct {
 
     pid_t                        master;
     ngx_uint_t                   workers;
-    ngx_uint_t                   jobs;    /* running, of those limited */
-    ngx_queue_t                  waiting; /* jobs */
+    ngx_uint_t                   jobs[3];     /* running, of each class */
+    ngx_queue_t                  waiting[3];  /* jobs */
     int                          report;  /* pipe to the master, or -1 */
     char                         version[32];
 
@@ -352,7 +361,7 @@ void ngx_litestream_proc_add(ngx_litestream_proc_t *proc, pid_t pid,
 
 ngx_litestream_job_t *ngx_litestream_job_new(char *name,
     ngx_litestream_rdb_t *rdb);
-void ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t limited);
+void ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t class);
 void ngx_litestream_job_answer(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
 void ngx_litestream_job_kill(ngx_litestream_job_t *job);
@@ -428,6 +437,7 @@ typedef struct {
 
 void ngx_litestream_verify(ngx_litestream_rdb_t *rdb,
     ngx_litestream_verifier_t *v, ngx_uint_t mode);
+void ngx_litestream_verify_clean(ngx_litestream_group_t *group);
 
 /* ngx_litestream_control.c */
 

@@ -13,6 +13,7 @@
 
 #include "ngx_litestream_supervisor.h"
 
+#include <dirent.h>
 #include <sqlite3.h>
 #include <sys/statvfs.h>
 
@@ -28,22 +29,31 @@ typedef struct {
 } ngx_litestream_verify_ctx_t;
 
 
+static void ngx_litestream_verify_start(ngx_litestream_rdb_t *rdb);
+static void ngx_litestream_verify_prepare(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_run(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_message(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
 static void ngx_litestream_verify_synced(ngx_litestream_waiter_t *w,
     ngx_int_t rc, uint64_t txid, char *error);
 static void ngx_litestream_verify_done(ngx_litestream_job_t *job);
+static void ngx_litestream_verify_sweep(ngx_litestream_rdb_t *rdb);
+static void ngx_litestream_verify_sweep_run(ngx_litestream_job_t *job);
+static void ngx_litestream_verify_sweep_done(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_fail(ngx_litestream_job_t *job,
     const char *fmt, ...);
 static sqlite3 *ngx_litestream_verify_open(ngx_litestream_job_t *job);
 static ngx_int_t ngx_litestream_verify_sql(sqlite3 *conn, char *sql,
     uint64_t *n);
 static ngx_int_t ngx_litestream_verify_restore(ngx_litestream_job_t *job,
-    char *copy, ngx_litestream_run_t *run);
-static void ngx_litestream_verify_copy(ngx_litestream_job_t *job, char *copy,
+    ngx_litestream_run_t *run);
+static ngx_uint_t ngx_litestream_verify_tick(ngx_litestream_job_t *job);
+static void ngx_litestream_verify_tell(ngx_litestream_job_t *job,
+    ngx_uint_t step);
+static void ngx_litestream_verify_copy(ngx_litestream_job_t *job,
     uint64_t token);
-static void ngx_litestream_verify_unlink(char *copy);
+static char *ngx_litestream_verify_name(ngx_litestream_db_t *db);
+static void ngx_litestream_verify_unlink(ngx_litestream_db_t *db);
 static uint32_t ngx_litestream_verify_ms(struct timespec *t);
 
 
@@ -56,14 +66,19 @@ void
 ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
     ngx_uint_t mode)
 {
-    ngx_litestream_job_t         *job;
-    ngx_litestream_verify_ctx_t  *ctx;
-
     ngx_queue_insert_tail(&rdb->verifiers, &v->queue);
 
-    if (rdb->verify) {
-        return;
+    if (rdb->verify == NULL) {
+        ngx_litestream_verify_start(rdb);
     }
+}
+
+
+static void
+ngx_litestream_verify_start(ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_job_t         *job;
+    ngx_litestream_verify_ctx_t  *ctx;
 
     ctx = ngx_calloc(sizeof(ngx_litestream_verify_ctx_t),
                      ngx_litestream_sup->log);
@@ -80,13 +95,33 @@ ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
     ctx->job = job;
     ctx->start = ngx_current_msec;
 
+    job->prepare = ngx_litestream_verify_prepare;
     job->run = ngx_litestream_verify_run;
     job->message = ngx_litestream_verify_message;
     job->done = ngx_litestream_verify_done;
+
+    /* the job has its own limits; this one is for a job that hangs */
+
     job->timeout = ngx_litestream_sup->conf->restore_timeout
                    + NGX_LITESTREAM_VERIFY_SYNC;
     job->data = ctx;
-    job->in.rc = rdb->st.in_place && rdb->placed;
+
+    rdb->verify = job;
+    rdb->st.verify.running = 1;
+    ngx_litestream_status_db_write(rdb);
+
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_VERIFY);
+}
+
+
+/* in the job: how the database is when its turn has come */
+
+static void
+ngx_litestream_verify_prepare(ngx_litestream_job_t *job)
+{
+    ngx_litestream_rdb_t  *rdb;
+
+    rdb = job->rdb;
 
     /* one that is about to come up is waited for, by the sync */
 
@@ -97,12 +132,6 @@ ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
                     rdb->st.error[0] ? rdb->st.error
                     : !rdb->db->replicate ? "the database is not replicated"
                     : "Litestream is not running");
-
-    rdb->verify = job;
-    rdb->st.verify.running = 1;
-    ngx_litestream_status_db_write(rdb);
-
-    ngx_litestream_job_start(job, 0);
 }
 
 
@@ -222,8 +251,21 @@ ngx_litestream_verify_sql(sqlite3 *conn, char *sql, uint64_t *n)
 }
 
 
+/* one at a time: what a killed one has left has the same name */
+
+static char *
+ngx_litestream_verify_name(ngx_litestream_db_t *db)
+{
+    static char  name[4300];
+
+    (void) snprintf(name, sizeof(name), "%s/verify-%s.db",
+                    (char *) db->group->run.data, (char *) db->alias.data);
+    return name;
+}
+
+
 static void
-ngx_litestream_verify_unlink(char *copy)
+ngx_litestream_verify_unlink(ngx_litestream_db_t *db)
 {
     char        name[4400];
     ngx_uint_t  i;
@@ -234,7 +276,8 @@ ngx_litestream_verify_unlink(char *copy)
     };
 
     for (i = 0; i < sizeof(tails) / sizeof(char *); i++) {
-        (void) snprintf(name, sizeof(name), "%s%s", copy, tails[i]);
+        (void) snprintf(name, sizeof(name), "%s%s",
+                        ngx_litestream_verify_name(db), tails[i]);
         (void) unlink(name);
     }
 }
@@ -243,7 +286,7 @@ ngx_litestream_verify_unlink(char *copy)
 static void
 ngx_litestream_verify_run(ngx_litestream_job_t *job)
 {
-    char                      sql[512], copy[4300];
+    char                      sql[512];
     sqlite3                  *conn;
     uint64_t                  token;
     struct timespec           t;
@@ -259,6 +302,8 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
     }
 
     (void) clock_gettime(CLOCK_MONOTONIC, &t);
+
+    ngx_litestream_verify_unlink(db);
 
     conn = ngx_litestream_verify_open(job);
     if (conn == NULL) {
@@ -296,10 +341,6 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
 
     ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
 
-    (void) snprintf(copy, sizeof(copy), "%s/verify-%s-%d.db",
-                    (char *) db->group->run.data, (char *) db->alias.data,
-                    (int) getpid());
-
     if (ngx_litestream_job_ask(job, &msg) != NGX_OK) {
         ngx_litestream_verify_fail(job, "interrupted");
 
@@ -311,10 +352,10 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
         job->result.txid = msg.txid;
         job->result.ms[1] = ngx_litestream_verify_ms(&t);
 
-        ngx_litestream_verify_copy(job, copy, token);
+        ngx_litestream_verify_copy(job, token);
     }
 
-    ngx_litestream_verify_unlink(copy);
+    ngx_litestream_verify_unlink(db);
 
     if (ngx_litestream_verify_sql(conn,
                                   "BEGIN IMMEDIATE;"
@@ -335,7 +376,7 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
 
 
 static ngx_int_t
-ngx_litestream_verify_restore(ngx_litestream_job_t *job, char *copy,
+ngx_litestream_verify_restore(ngx_litestream_job_t *job,
     ngx_litestream_run_t *run)
 {
     char         jobs[4200], *argv[16];
@@ -351,20 +392,60 @@ ngx_litestream_verify_restore(ngx_litestream_job_t *job, char *copy,
     argv[n++] = "-config";
     argv[n++] = jobs;
     argv[n++] = "-o";
-    argv[n++] = copy;
+    argv[n++] = ngx_litestream_verify_name(job->rdb->db);
     argv[n++] = (char *) job->rdb->db->path.data;
     argv[n] = NULL;
 
-    return ngx_litestream_job_exec(job, argv, 0, NULL, run);
+    return ngx_litestream_job_exec(job, argv,
+                                   ngx_litestream_sup->conf->restore_timeout,
+                                   ngx_litestream_verify_tick, run);
+}
+
+
+/* a large backup takes its time: what counts is that it goes on */
+
+static ngx_uint_t
+ngx_litestream_verify_tick(ngx_litestream_job_t *job)
+{
+    char            name[4400];
+    struct stat     st;
+
+    static int64_t  bytes = -1;
+
+    (void) snprintf(name, sizeof(name), "%s.tmp",
+                    ngx_litestream_verify_name(job->rdb->db));
+
+    if (stat(name, &st) == -1 || st.st_size == bytes) {
+        return 0;
+    }
+
+    bytes = st.st_size;
+
+    ngx_litestream_verify_tell(job, 0);
+
+    return 1;
 }
 
 
 static void
-ngx_litestream_verify_copy(ngx_litestream_job_t *job, char *copy,
-    uint64_t token)
+ngx_litestream_verify_tell(ngx_litestream_job_t *job, ngx_uint_t step)
+{
+    ngx_litestream_job_msg_t  msg;
+
+    ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
+
+    msg.type = NGX_LITESTREAM_JOB_PROGRESS;
+    msg.seq = step;
+
+    ngx_litestream_job_tell(job, &msg);
+}
+
+
+static void
+ngx_litestream_verify_copy(ngx_litestream_job_t *job, uint64_t token)
 {
     int                    rc;
-    char                   sql[256];
+    char                   sql[256], *copy;
     int64_t                avail;
     sqlite3               *conn;
     uint64_t               n;
@@ -378,6 +459,7 @@ ngx_litestream_verify_copy(ngx_litestream_job_t *job, char *copy,
     ngx_litestream_run_t   run;
 
     db = job->rdb->db;
+    copy = ngx_litestream_verify_name(db);
 
     (void) clock_gettime(CLOCK_MONOTONIC, &t);
 
@@ -396,18 +478,28 @@ ngx_litestream_verify_copy(ngx_litestream_job_t *job, char *copy,
         }
     }
 
-    res = ngx_litestream_verify_restore(job, copy, &run);
+    res = ngx_litestream_verify_restore(job, &run);
 
     if (res == NGX_OK && run.status != 0
         && strstr(run.last, "no such file") != NULL)
     {
         /* retention took a file between the plan and its reading: once more */
 
-        ngx_litestream_verify_unlink(copy);
-        res = ngx_litestream_verify_restore(job, copy, &run);
+        ngx_litestream_verify_unlink(db);
+        res = ngx_litestream_verify_restore(job, &run);
     }
 
     job->result.ms[2] = ngx_litestream_verify_ms(&t);
+
+    if (res != NGX_OK && run.timedout) {
+        ngx_litestream_verify_fail(job, "the restore made no progress within "
+                                   "%lu s%s%s",
+                                   (unsigned long)
+                                   ngx_litestream_sup->conf->restore_timeout
+                                   / 1000,
+                                   run.last[0] ? ": " : "", run.last);
+        return;
+    }
 
     if (res != NGX_OK) {
         ngx_litestream_verify_fail(job, "the restore was interrupted%s%s",
@@ -426,6 +518,8 @@ ngx_litestream_verify_copy(ngx_litestream_job_t *job, char *copy,
                                    "file");
         return;
     }
+
+    ngx_litestream_verify_tell(job, 1);
 
     conn = NULL;
     stmt = NULL;
@@ -483,7 +577,7 @@ done:
 }
 
 
-/* the job has written its row and waits */
+/* the job tells how far it is, or has written its row and waits */
 
 static void
 ngx_litestream_verify_message(ngx_litestream_job_t *job,
@@ -492,6 +586,17 @@ ngx_litestream_verify_message(ngx_litestream_job_t *job,
     ngx_litestream_verify_ctx_t  *ctx;
 
     ctx = job->data;
+
+    if (msg->type == NGX_LITESTREAM_JOB_PROGRESS) {
+
+        /* SQLite reads the whole copy then, and cannot tell how far it is */
+
+        if (msg->seq && job->timer.timer_set) {
+            ngx_del_timer(&job->timer);
+        }
+
+        return;
+    }
 
     if (msg->type != NGX_LITESTREAM_JOB_ASK || ctx->waiting) {
         return;
@@ -534,7 +639,7 @@ ngx_litestream_verify_synced(ngx_litestream_waiter_t *w, ngx_int_t rc,
 static void
 ngx_litestream_verify_done(ngx_litestream_job_t *job)
 {
-    ngx_uint_t                       level;
+    ngx_uint_t                       ok, level;
     ngx_queue_t                     *q;
     ngx_litestream_rdb_t            *rdb;
     ngx_litestream_verifier_t       *v;
@@ -551,11 +656,14 @@ ngx_litestream_verify_done(ngx_litestream_job_t *job)
     rdb->verify = NULL;
     rdb->st.verify.running = 0;
 
-    if (job->gone && !job->has_result) {
+    ok = (job->has_result && job->result.rc == NGX_OK);
 
-        /* we are leaving: who waits asks our successor */
+    if (!ok && (ngx_litestream_sup->leaving || ngx_litestream_sup->final)) {
+
+        /* it was told to end, and who waits asks our successor */
 
         ngx_free(ctx);
+        ngx_litestream_check_quit();
         return;
     }
 
@@ -564,7 +672,7 @@ ngx_litestream_verify_done(ngx_litestream_job_t *job)
     ngx_memzero(res, sizeof(ngx_litestream_verify_result_t));
 
     res->at = ngx_litestream_now();
-    res->verified = (job->has_result && job->result.rc == NGX_OK);
+    res->verified = ok;
     res->txid = job->result.txid;
     res->duration_ms = ngx_current_msec - ctx->start;
     res->write_ms = job->result.ms[0];
@@ -596,6 +704,113 @@ ngx_litestream_verify_done(ngx_litestream_job_t *job)
     }
 
     ngx_free(ctx);
+
+    if (!job->has_result) {
+        ngx_litestream_verify_sweep(rdb);
+    }
+
+    ngx_litestream_check_quit();
+}
+
+
+/*
+ * Removes the copies of verifications that were killed with their supervisor:
+ * they may be large.  Supervisor, under the lock; only entries of the user's
+ * own folder, whatever the user has put there.
+ */
+
+void
+ngx_litestream_verify_clean(ngx_litestream_group_t *group)
+{
+    int             fd;
+    DIR            *dir;
+    struct dirent  *de;
+
+    fd = open((char *) group->run.data,
+              O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
+    if (fd == -1) {
+        return;
+    }
+
+    dir = fdopendir(fd);
+
+    if (dir == NULL) {
+        (void) close(fd);
+        return;
+    }
+
+    while ((de = readdir(dir)) != NULL) {
+        if (strncmp(de->d_name, "verify-", sizeof("verify-") - 1) == 0) {
+            (void) unlinkat(fd, de->d_name, 0);
+        }
+    }
+
+    (void) closedir(dir);
+}
+
+
+/* what a verification has left that could not end by itself is taken away */
+
+static void
+ngx_litestream_verify_sweep(ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_job_t  *job;
+
+    if (rdb->verify || !rdb->placed || rdb->fault) {
+        return;
+    }
+
+    job = ngx_litestream_job_new("sweep", rdb);
+    if (job == NULL) {
+        return;
+    }
+
+    job->run = ngx_litestream_verify_sweep_run;
+    job->done = ngx_litestream_verify_sweep_done;
+    job->timeout = NGX_LITESTREAM_VERIFY_SYNC;
+
+    /* the next verification comes after it */
+
+    rdb->verify = job;
+
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_VERIFY);
+}
+
+
+static void
+ngx_litestream_verify_sweep_run(ngx_litestream_job_t *job)
+{
+    sqlite3  *conn;
+
+    ngx_litestream_verify_unlink(job->rdb->db);
+
+    conn = ngx_litestream_verify_open(job);
+    if (conn == NULL) {
+        return;
+    }
+
+    (void) ngx_litestream_verify_sql(conn,
+                                     "BEGIN IMMEDIATE;"
+                                     "DROP TABLE IF EXISTS"
+                                     " _litestream_verification;"
+                                     "COMMIT", NULL);
+    (void) sqlite3_close(conn);
+}
+
+
+static void
+ngx_litestream_verify_sweep_done(ngx_litestream_job_t *job)
+{
+    ngx_litestream_rdb_t  *rdb;
+
+    rdb = job->rdb;
+    rdb->verify = NULL;
+
+    if (!ngx_queue_empty(&rdb->verifiers) && !ngx_litestream_sup->leaving
+        && !ngx_litestream_sup->final)
+    {
+        ngx_litestream_verify_start(rdb);
+    }
 
     ngx_litestream_check_quit();
 }
