@@ -109,7 +109,8 @@ ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg)
 static void
 ngx_litestream_group_kick_handler(ngx_event_t *ev)
 {
-    ngx_uint_t                i, cleared, other, pending;
+    ngx_uint_t                i, cleared, kept, other, pending;
+    ngx_msec_t                limit, passed;
     ngx_litestream_rdb_t     *rdb, **rdbs;
     ngx_litestream_rgroup_t  *rg;
 
@@ -129,6 +130,7 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
     }
 
     cleared = 0;
+    kept = 0;
     other = 0;
     pending = 0;
 
@@ -138,6 +140,7 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
         rdb = rdbs[i];
 
         cleared += rdb->cleared;
+        kept += (rdb->kept && rdb->cleared);
         pending += rdb->checking;
         other += (rdb->cleared != rdb->running);
     }
@@ -154,9 +157,13 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
 
     /* each start that can be saved is a pause less */
 
-    if (pending && ngx_current_msec - rg->kicked < NGX_LITESTREAM_GATHER) {
-        ngx_add_timer(&rg->kick, NGX_LITESTREAM_GATHER
-                                 - (ngx_current_msec - rg->kicked));
+    limit = (rg->state != NGX_LITESTREAM_DOWN) ? NGX_LITESTREAM_GATHER_MORE
+            : kept ? 0 : NGX_LITESTREAM_GATHER;
+
+    passed = ngx_current_msec - rg->kicked;
+
+    if (pending && passed < limit) {
+        ngx_add_timer(&rg->kick, limit - passed);
         return;
     }
 
@@ -193,6 +200,7 @@ ngx_litestream_group_start(ngx_litestream_rgroup_t *rg)
 
         rdb->running = rdb->cleared;
         rdb->synced = 0;
+        rdb->kept = 0;
         use[rdb->index] = rdb->cleared;
     }
 
@@ -581,9 +589,12 @@ ngx_litestream_group_timer_handler(ngx_event_t *ev)
         rdbs = rg->rdbs.elts;
 
         for (i = 0; i < rg->rdbs.nelts; i++) {
-            ngx_litestream_recheck(rdbs[i]);
+            if (!rdbs[i]->kept) {
+                ngx_litestream_recheck(rdbs[i]);
+            }
         }
 
+        ngx_litestream_group_kick(rg);
         break;
     }
 }
@@ -593,7 +604,7 @@ static void
 ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
 {
     pid_t                     pid;
-    ngx_uint_t                i, level, expected;
+    ngx_uint_t                i, clean, level, expected;
     ngx_litestream_rdb_t     *rdb, **rdbs;
     ngx_litestream_rgroup_t  *rg;
     char                      how[64];
@@ -636,6 +647,7 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
                     how, rg->last[0] ? ": " : "", rg->last);
 
     expected = (rg->state == NGX_LITESTREAM_STOPPING);
+    clean = expected && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     level = expected ? NGX_LOG_NOTICE : NGX_LOG_ERR;
 
     ngx_log_error(level, ngx_litestream_sup->log, 0,
@@ -648,6 +660,13 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
 
     for (i = 0; i < rg->rdbs.nelts; i++) {
         rdb = rdbs[i];
+
+        /*
+         * nobody else has written there: were all of them compared anew for
+         * each that is added, many would never come up together
+         */
+
+        rdb->kept = rdb->cleared && !rdb->fault && (clean || !rdb->running);
 
         if (rdb->running) {
             rdb->running = 0;
@@ -686,7 +705,9 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
         rg->restart = 0;
 
         for (i = 0; i < rg->rdbs.nelts; i++) {
-            ngx_litestream_recheck(rdbs[i]);
+            if (!rdbs[i]->kept) {
+                ngx_litestream_recheck(rdbs[i]);
+            }
         }
 
         ngx_litestream_group_kick(rg);

@@ -35,6 +35,9 @@
 /* how long a start waits for the checks of the other databases */
 #define NGX_LITESTREAM_GATHER         3000
 
+/* the same, of a start that is a pause for those that are replicated */
+#define NGX_LITESTREAM_GATHER_MORE    30000
+
 /* lines of a child that are logged in one second */
 #define NGX_LITESTREAM_LINES          100
 
@@ -222,6 +225,7 @@ struct ngx_litestream_rdb_s {
     unsigned                     placed:1;    /* in place, or proven new */
     unsigned                     checking:1;
     unsigned                     cleared:1;   /* may be replicated */
+    unsigned                     kept:1;  /* is so over a restart */
     unsigned                     running:1;   /* in the running process */
     unsigned                     synced:1;    /* since it was started */
     unsigned                     syncing:1;
