@@ -76,7 +76,7 @@ static int64_t ngx_litestream_restored_size(ngx_litestream_db_t *db,
 static ngx_uint_t ngx_litestream_sibling(ngx_litestream_db_t *db, char *name,
     size_t size);
 static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
-    uint32_t *meta);
+    uint32_t *meta, uint32_t *torn);
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 static ngx_uint_t ngx_litestream_restore_tick(ngx_litestream_job_t *job);
@@ -1317,13 +1317,17 @@ ngx_litestream_recheck(ngx_litestream_rdb_t *rdb)
 }
 
 
-/* newest level-0 file in the meta directory: how far Litestream has come */
+/*
+ * Newest level-0 file in the meta directory: how far Litestream has come.
+ * torn: what it has read is not in the WAL any more.
+ */
 
 static uint64_t
-ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta)
+ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
+    uint32_t *torn)
 {
     DIR            *dir;
-    char            name[4300];
+    char            name[4300], file[4600], wal[4300];
     uint64_t        min, max, newest;
     struct dirent  *de;
 
@@ -1331,6 +1335,7 @@ ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta)
                     (char *) db->dir.data, (char *) db->name.data);
 
     *meta = 0;
+    *torn = 0;
 
     dir = opendir(name);
     if (dir == NULL) {
@@ -1343,13 +1348,21 @@ ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta)
     while ((de = readdir(dir)) != NULL) {
         if (ngx_litestream_ltx_name((u_char *) de->d_name,
                                     ngx_strlen(de->d_name), &min, &max)
-            == NGX_OK)
+            == NGX_OK
+            && max > newest)
         {
-            newest = ngx_max(newest, max);
+            newest = max;
+            (void) snprintf(file, sizeof(file), "%s/%.64s", name, de->d_name);
         }
     }
 
     (void) closedir(dir);
+
+    if (newest) {
+        (void) snprintf(wal, sizeof(wal), "%s-wal", (char *) db->path.data);
+
+        *torn = (ngx_litestream_wal_check(file, wal) == NGX_DECLINED);
+    }
 
     return newest;
 }
@@ -1433,7 +1446,8 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
         return;
     }
 
-    job->result.local = ngx_litestream_position(db, &job->result.meta);
+    job->result.local = ngx_litestream_position(db, &job->result.meta,
+                                                &job->result.torn);
 
     if (job->result.size > 0) {
 
@@ -1494,6 +1508,7 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
     f.exists = (res->size > 0);
     f.seq = res->seq;
     f.meta = res->meta;
+    f.torn = res->torn;
     f.same = (rdb->restored_ino && rdb->restored_ino == res->ino
               && rdb->restored_dev == res->dev);
 
@@ -1538,6 +1553,17 @@ ngx_litestream_check_done(ngx_litestream_job_t *job)
                                 "to keep it, give it an empty replica",
                                 (char *) rdb->db->path.data, url, local,
                                 replica);
+        break;
+
+    case NGX_LITESTREAM_TORN:
+        ngx_litestream_db_error(rdb, "not replicated: the WAL of \"%s\" has "
+                                "lost commits that replica \"%s\" holds "
+                                "(transaction %016llx), as after a power "
+                                "failure; going on would remove them from the "
+                                "backup. To take the replica's, move the "
+                                "database away and restart nginx; to keep it, "
+                                "give it an empty replica",
+                                (char *) rdb->db->path.data, url, replica);
         break;
 
     case NGX_LITESTREAM_GONE:

@@ -114,6 +114,8 @@ typedef struct {
     int64_t                      size;    /* of the database, -1: missing */
     uint32_t                     seq;     /* has _litestream_seq */
     uint32_t                     meta;    /* has a meta directory */
+    uint32_t                     torn;    /* its WAL has lost commits */
+    uint32_t                     pad;
     uint32_t                     ms[4];
     char                         text[1024];
 } ngx_litestream_job_msg_t;
@@ -465,6 +467,10 @@ void ngx_litestream_status_super_write(void);
 void ngx_litestream_status_group_write(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb);
 
+/* ngx_litestream_wal.c, in a job */
+
+ngx_int_t ngx_litestream_wal_check(char *ltx, char *wal);
+
 /* pure: facts in, verdict out; ngx_litestream_verdict.c */
 
 typedef struct {
@@ -476,6 +482,7 @@ typedef struct {
     unsigned                     same:1;  /* still the restored file */
     unsigned                     seq:1;   /* has _litestream_seq */
     unsigned                     meta:1;  /* has a meta directory */
+    unsigned                     torn:1;  /* its WAL has lost commits */
 } ngx_litestream_check_facts_t;
 
 typedef enum {
@@ -483,6 +490,7 @@ typedef enum {
     NGX_LITESTREAM_AHEAD,         /* the replica is ahead of the database */
     NGX_LITESTREAM_VANISHED,      /* the replica held something once */
     NGX_LITESTREAM_MADE_ANEW,     /* not the database that was replicated */
+    NGX_LITESTREAM_TORN,          /* commits that were replicated are gone */
     NGX_LITESTREAM_GONE           /* nothing here, a backup there */
 } ngx_litestream_check_e;
 

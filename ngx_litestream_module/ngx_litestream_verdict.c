@@ -375,6 +375,10 @@ ngx_litestream_check_verdict(ngx_litestream_check_facts_t *f)
         return NGX_LITESTREAM_MADE_ANEW;
     }
 
+    if (f->torn && !f->same) {
+        return NGX_LITESTREAM_TORN;
+    }
+
     return NGX_LITESTREAM_GO;
 }
 
