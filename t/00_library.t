@@ -165,7 +165,9 @@ $got = inner('$t->write_file("stderr.log", "x.c:1: runtime error: y\n");');
 like($got, qr/^not ok 3 - no sanitizer errors/m, 'a sanitizer error');
 
 $got = inner('$t->patience(1);'
-    . 'unless (fork) { chdir $t->testdir; exec "sleep", 1000 }');
+    . 'my $pid = fork() // die;'
+    . 'unless ($pid) { chdir $t->testdir; exec "sleep", 1000 }'
+    . '$t->waituntil(sub { (readlink("/proc/$pid/exe") // "") =~ /sleep/ });');
 
 like($got, qr/^not ok 4 - no process left over/m, 'a process');
 
