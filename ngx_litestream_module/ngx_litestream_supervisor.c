@@ -50,6 +50,7 @@ static void ngx_litestream_version_handler(ngx_event_t *ev);
 static void ngx_litestream_place_all(void);
 static void ngx_litestream_tick_handler(ngx_event_t *ev);
 static void ngx_litestream_progress(void);
+static void ngx_litestream_progress_limit(ngx_litestream_db_status_t *st);
 static void ngx_litestream_quit(ngx_uint_t terminate);
 static void ngx_litestream_final(void);
 static void ngx_litestream_final_synced(ngx_litestream_waiter_t *w,
@@ -1332,7 +1333,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
 static void
 ngx_litestream_progress(void)
 {
-    u_char                *p, **e;
+    u_char                *p;
     ngx_uint_t             i;
     ngx_litestream_rdb_t  *rdb;
     u_char                 text[NGX_MAX_ERROR_STR];
@@ -1366,23 +1367,48 @@ ngx_litestream_progress(void)
 
         (void) ngx_write_fd(ngx_stderr, text, p - text);
 
-        if (ngx_litestream_said) {
-            continue;
-        }
-
-        for (e = (u_char **) environ; *e; e++) {
-            if (ngx_strncmp(*e, "INVOCATION_ID=", 14) == 0) {
-                p = ngx_snprintf(text, sizeof(text),
-                                 "nginx: litestream: systemd ends a start "
-                                 "after 90 s unless TimeoutStartSec= says "
-                                 "otherwise" NGX_LINEFEED);
-                (void) ngx_write_fd(ngx_stderr, text, p - text);
-                break;
-            }
-        }
+        ngx_litestream_progress_limit(&rdb->st);
     }
 
     ngx_litestream_said = ngx_current_msec;
+}
+
+
+/*
+ * A start that systemd ends cannot tell why any more: said once, as soon as
+ * the default limit may not suffice.
+ */
+
+static void
+ngx_litestream_progress_limit(ngx_litestream_db_status_t *st)
+{
+    u_char       *p;
+    int64_t       passed, total;
+    u_char        text[NGX_MAX_ERROR_STR];
+
+    static ngx_uint_t  said;
+
+    passed = ngx_litestream_now() - ngx_litestream_sup->st.started;
+    total = 0;
+
+    if (st->restore_bytes > 0 && st->restore_total > 0) {
+        total = (int64_t) ((double) passed * st->restore_total
+                           / st->restore_bytes);
+    }
+
+    if (said || getenv("INVOCATION_ID") == NULL
+        || (passed < 20000 && total < 60000))
+    {
+        return;
+    }
+
+    said = 1;
+
+    p = ngx_snprintf(text, sizeof(text),
+                     "nginx: litestream: systemd ends a start after 90 s "
+                     "unless TimeoutStartSec= says otherwise" NGX_LINEFEED);
+
+    (void) ngx_write_fd(ngx_stderr, text, p - text);
 }
 
 
