@@ -119,14 +119,21 @@ ngx_litestream_verify_start(ngx_litestream_rdb_t *rdb)
 static void
 ngx_litestream_verify_prepare(ngx_litestream_job_t *job)
 {
-    ngx_litestream_rdb_t  *rdb;
+    ngx_uint_t                far;
+    ngx_litestream_rdb_t     *rdb;
+    ngx_litestream_rgroup_t  *rg;
 
     rdb = job->rdb;
+    rg = rdb->group;
 
     /* one that is about to come up is waited for, by the sync */
 
-    job->in.seq = rdb->placed && rdb->db->replicate && !rdb->fault
-                  && rdb->group->state != NGX_LITESTREAM_FAILED;
+    far = rg->state == NGX_LITESTREAM_FAILED
+          || (rg->state == NGX_LITESTREAM_BACKOFF && rg->timer.timer_set
+              && (ngx_msec_int_t) (rg->timer.timer.key - ngx_current_msec)
+                 > NGX_LITESTREAM_BACKOFF_MIN);
+
+    job->in.seq = rdb->placed && rdb->db->replicate && !rdb->fault && !far;
 
     (void) snprintf(job->in.text, sizeof(job->in.text), "%s",
                     rdb->st.error[0] ? rdb->st.error
