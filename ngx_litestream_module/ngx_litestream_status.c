@@ -10,7 +10,8 @@
  * sequence counter that is odd while the record is being written.  The
  * lock's holder writes it with pwrite(): a full disk is an error there, not
  * a SIGBUS.  Everybody else maps it read-only.  It is never replaced, so
- * that a mapping stays good over reloads and respawns.
+ * that a mapping stays good over reloads and respawns, unless its layout is
+ * not ours: workers of another version go on with theirs.
  */
 
 
@@ -57,35 +58,43 @@ typedef struct {
 
 
 
+static ngx_int_t ngx_litestream_status_valid(int fd);
+static int ngx_litestream_status_new(ngx_str_t *name);
 static ngx_int_t ngx_litestream_status_copy(void *rec, void *st, size_t size);
 static void ngx_litestream_status_put(off_t off, void *st, size_t size);
 static void ngx_litestream_status_carry(void);
 
 
 static ngx_litestream_status_file_t  *ngx_litestream_status_map;
+static dev_t                          ngx_litestream_status_dev;
+static ino_t                          ngx_litestream_status_ino;
 static int                            ngx_litestream_status_fd = -1;
 static ngx_uint_t                     ngx_litestream_status_failed;
 static uint32_t                       ngx_litestream_status_seq;
 
 
 /*
- * Maps the status file for reading.  Does open(), fstat() and mmap(): for
- * init_process, commands, and the retry timer of a worker.
+ * Maps the status file for reading, anew when it has been replaced.  Does
+ * stat(), open(), and mmap(): for init_process, commands, and the retry timer
+ * of a worker.
  */
 
 ngx_int_t
 ngx_litestream_status_open(ngx_str_t *name, ngx_log_t *log)
 {
-    int                            fd;
-    void                          *p;
-    struct stat                    st;
-    ngx_litestream_status_head_t  *head;
+    int           fd;
+    void         *p;
+    struct stat   st;
 
-    if (ngx_litestream_status_map) {
+    if (ngx_litestream_status_map
+        && (stat((char *) name->data, &st) == -1
+            || (st.st_dev == ngx_litestream_status_dev
+                && st.st_ino == ngx_litestream_status_ino)))
+    {
         return NGX_OK;
     }
 
-    fd = open((char *) name->data, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
+    fd = open((char *) name->data, O_RDONLY|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK);
 
     if (fd == -1) {
         if (ngx_errno == NGX_ENOENT) {
@@ -97,9 +106,7 @@ ngx_litestream_status_open(ngx_str_t *name, ngx_log_t *log)
         return NGX_ERROR;
     }
 
-    if (fstat(fd, &st) == -1
-        || st.st_size < (off_t) sizeof(ngx_litestream_status_file_t))
-    {
+    if (ngx_litestream_status_valid(fd) != NGX_OK || fstat(fd, &st) == -1) {
         (void) close(fd);
         return NGX_DECLINED;
     }
@@ -115,17 +122,36 @@ ngx_litestream_status_open(ngx_str_t *name, ngx_log_t *log)
         return NGX_ERROR;
     }
 
-    head = p;
-
-    if (head->magic != NGX_LITESTREAM_STATUS_MAGIC
-        || head->version != NGX_LITESTREAM_STATUS_VERSION
-        || head->size != sizeof(ngx_litestream_status_file_t))
-    {
-        (void) munmap(p, sizeof(ngx_litestream_status_file_t));
-        return NGX_DECLINED;
+    if (ngx_litestream_status_map) {
+        (void) munmap(ngx_litestream_status_map,
+                      sizeof(ngx_litestream_status_file_t));
     }
 
     ngx_litestream_status_map = p;
+    ngx_litestream_status_dev = st.st_dev;
+    ngx_litestream_status_ino = st.st_ino;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK: a status file with our layout, all of it */
+
+static ngx_int_t
+ngx_litestream_status_valid(int fd)
+{
+    struct stat                   st;
+    ngx_litestream_status_head_t  head;
+
+    if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)
+        || st.st_size != (off_t) sizeof(ngx_litestream_status_file_t)
+        || pread(fd, &head, sizeof(head), 0) != (ssize_t) sizeof(head)
+        || head.magic != NGX_LITESTREAM_STATUS_MAGIC
+        || head.version != NGX_LITESTREAM_STATUS_VERSION
+        || head.size != sizeof(ngx_litestream_status_file_t))
+    {
+        return NGX_DECLINED;
+    }
 
     return NGX_OK;
 }
@@ -261,29 +287,17 @@ ngx_litestream_status_create(void)
     ngx_uint_t                      i;
     ngx_litestream_db_rec_t         rec;
     ngx_litestream_conf_t          *conf;
-    ngx_litestream_status_head_t    head;
     ngx_litestream_super_status_t   old;
 
     conf = ngx_litestream_sup->conf;
 
-    fd = open((char *) conf->status.data,
-              O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0644);
-
-    if (fd == -1 || fchmod(fd, 0644) == -1) {
-        ngx_log_error(NGX_LOG_EMERG, ngx_litestream_sup->log, ngx_errno,
-                      "litestream: open() \"%V\" failed", &conf->status);
-        return NGX_ERROR;
-    }
-
-    ngx_litestream_status_fd = fd;
-
     ngx_memzero(&old, sizeof(ngx_litestream_super_status_t));
 
-    if (pread(fd, &head, sizeof(head), 0) == (ssize_t) sizeof(head)
-        && head.magic == NGX_LITESTREAM_STATUS_MAGIC
-        && head.version == NGX_LITESTREAM_STATUS_VERSION
-        && head.size == sizeof(ngx_litestream_status_file_t))
-    {
+    fd = open((char *) conf->status.data,
+              O_RDWR|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK);
+
+    if (fd != -1 && ngx_litestream_status_valid(fd) == NGX_OK) {
+
         if (ngx_litestream_status_open(&conf->status, ngx_litestream_sup->log)
             == NGX_OK)
         {
@@ -291,13 +305,34 @@ ngx_litestream_status_create(void)
             ngx_litestream_status_carry();
         }
 
-    } else if (ftruncate(fd, 0) == -1) {
-        goto failed;
+    } else {
+
+        if (fd != -1) {
+            ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
+                          "litestream: \"%V\" is not a status file of this "
+                          "version, it is made anew", &conf->status);
+            (void) close(fd);
+        }
+
+        fd = ngx_litestream_status_new(&conf->status);
     }
 
-    if (ftruncate(fd, sizeof(ngx_litestream_status_file_t)) == -1) {
-        goto failed;
+    if (fd == -1 || fchmod(fd, 0644) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, ngx_litestream_sup->log, ngx_errno,
+                      "litestream: cannot write \"%V\"", &conf->status);
+
+        if (fd != -1) {
+            (void) close(fd);
+        }
+
+        return NGX_ERROR;
     }
+
+    if (ngx_litestream_status_fd != -1) {
+        (void) close(ngx_litestream_status_fd);
+    }
+
+    ngx_litestream_status_fd = fd;
 
     ngx_litestream_sup->st.restarts = old.restarts;
 
@@ -326,22 +361,51 @@ ngx_litestream_status_create(void)
                                   sizeof(ngx_litestream_group_status_t));
     }
 
+    return NGX_OK;
+}
+
+
+/* a descriptor, or -1 and an error; what stood there goes all at once */
+
+static int
+ngx_litestream_status_new(ngx_str_t *name)
+{
+    int                           fd;
+    char                          temp[4200];
+    ngx_err_t                     err;
+    ngx_litestream_status_head_t  head;
+
+    (void) snprintf(temp, sizeof(temp), "%s.new", (char *) name->data);
+
+    (void) unlink(temp);
+
+    fd = open(temp, O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC|O_NOFOLLOW, 0644);
+    if (fd == -1) {
+        return -1;
+    }
+
+    ngx_memzero(&head, sizeof(ngx_litestream_status_head_t));
+
     head.magic = NGX_LITESTREAM_STATUS_MAGIC;
     head.version = NGX_LITESTREAM_STATUS_VERSION;
     head.size = sizeof(ngx_litestream_status_file_t);
 
-    if (pwrite(fd, &head, sizeof(head), 0) != (ssize_t) sizeof(head)) {
-        goto failed;
+    if (fchmod(fd, 0644) == 0
+        && ftruncate(fd, sizeof(ngx_litestream_status_file_t)) == 0
+        && pwrite(fd, &head, sizeof(head), 0) == (ssize_t) sizeof(head)
+        && rename(temp, (char *) name->data) == 0)
+    {
+        return fd;
     }
 
-    return NGX_OK;
+    err = ngx_errno;
 
-failed:
+    (void) close(fd);
+    (void) unlink(temp);
 
-    ngx_log_error(NGX_LOG_EMERG, ngx_litestream_sup->log, ngx_errno,
-                  "litestream: cannot write \"%V\"", &conf->status);
+    ngx_set_errno(err);
 
-    return NGX_ERROR;
+    return -1;
 }
 
 
