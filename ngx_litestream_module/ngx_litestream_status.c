@@ -436,13 +436,13 @@ ngx_litestream_status_carry(void)
         rdb->st.txid = st.txid;
         rdb->st.last_sync_at = st.last_sync_at;
 
-        if (rdb->db->outcome != NGX_LITESTREAM_OUTCOME_UNKNOWN) {
-            continue;
-        }
-
         /* ready stays 1 while the files are looked at once more */
 
         rdb->st.in_place = st.in_place;
+
+        if (rdb->db->outcome != NGX_LITESTREAM_OUTCOME_UNKNOWN) {
+            continue;
+        }
 
         if (st.restore_state == NGX_LITESTREAM_RESTORE_DONE) {
             rdb->st.restore_state = st.restore_state;

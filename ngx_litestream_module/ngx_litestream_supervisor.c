@@ -1184,6 +1184,12 @@ ngx_litestream_placed(ngx_litestream_rdb_t *rdb)
             ngx_litestream_sup->failed = 1;
         }
 
+        /* the first request may come before the supervisor has looked */
+
+        rdb->st.in_place = (db->outcome != NGX_LITESTREAM_OUTCOME_ERROR
+                            && db->outcome != NGX_LITESTREAM_OUTCOME_OFF);
+        ngx_litestream_status_db_write(rdb);
+
         if (db->outcome == NGX_LITESTREAM_OUTCOME_ERROR
             && !ngx_litestream_sup->failed
             && !ngx_litestream_sup->terminating)
