@@ -428,6 +428,12 @@ ngx_litestream_status_carry(void)
             continue;
         }
 
+        /* one that has been proven new has no past */
+
+        if (rdb->db->outcome == NGX_LITESTREAM_OUTCOME_NEW) {
+            continue;
+        }
+
         rdb->st.verify = st.verify;
         rdb->st.verify.running = 0;
 
@@ -436,20 +442,23 @@ ngx_litestream_status_carry(void)
         rdb->st.txid = st.txid;
         rdb->st.last_sync_at = st.last_sync_at;
 
+        if (st.restore_state == NGX_LITESTREAM_RESTORE_DONE
+            && (rdb->db->outcome == NGX_LITESTREAM_OUTCOME_UNKNOWN
+                || rdb->db->outcome == NGX_LITESTREAM_OUTCOME_PRESENT))
+        {
+            rdb->st.restore_state = st.restore_state;
+            rdb->st.restore_ms = st.restore_ms;
+            rdb->st.restore_bytes = st.restore_bytes;
+            rdb->st.restore_total = st.restore_total;
+            rdb->st.restore_txid = st.restore_txid;
+        }
+
         /* ready stays 1 while the files are looked at once more */
 
         rdb->st.in_place = st.in_place;
 
         if (rdb->db->outcome != NGX_LITESTREAM_OUTCOME_UNKNOWN) {
             continue;
-        }
-
-        if (st.restore_state == NGX_LITESTREAM_RESTORE_DONE) {
-            rdb->st.restore_state = st.restore_state;
-            rdb->st.restore_ms = st.restore_ms;
-            rdb->st.restore_bytes = st.restore_bytes;
-            rdb->st.restore_total = st.restore_total;
-            rdb->st.restore_txid = st.restore_txid;
         }
 
         /* proven once: the storage is not asked again for a respawn */
