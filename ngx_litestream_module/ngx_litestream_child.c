@@ -368,6 +368,7 @@ failed:
 ngx_int_t
 ngx_litestream_group_files(ngx_litestream_rgroup_t *rg)
 {
+    int                      fd;
     ngx_log_t               *log;
     ngx_litestream_group_t  *group;
 
@@ -394,13 +395,25 @@ ngx_litestream_group_files(ngx_litestream_rgroup_t *rg)
         return NGX_ERROR;
     }
 
-    if (geteuid() == 0
-        && lchown((char *) group->run.data, group->uid, group->gid) == -1)
+    fd = open((char *) group->run.data,
+              O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
+
+    if (fd == -1
+        || (geteuid() == 0 && fchown(fd, group->uid, group->gid) == -1)
+        || fchmod(fd, 0700) == -1)
     {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
-                      "litestream: lchown() \"%V\" failed", &group->run);
+                      "litestream: \"%V\" cannot be given to user %V",
+                      &group->run, &group->user);
+
+        if (fd != -1) {
+            (void) close(fd);
+        }
+
         return NGX_ERROR;
     }
+
+    (void) close(fd);
 
     return ngx_litestream_group_file(rg, "jobs.yml", NULL);
 }
