@@ -23,8 +23,10 @@ typedef struct {
     ngx_connection_t            *c;
     ngx_queue_t                  asks;
     ngx_queue_t                  out;
+    pid_t                        pid;
     uid_t                        uid;
     uint32_t                     role;    /* 0: has not said yet */
+    unsigned                     own:1;   /* a worker of our master */
 } ngx_litestream_peer_t;
 
 
@@ -43,6 +45,7 @@ static void ngx_litestream_ipc_accept(ngx_event_t *ev);
 static void ngx_litestream_peer_read(ngx_event_t *ev);
 static void ngx_litestream_peer_write(ngx_event_t *ev);
 static void ngx_litestream_peer_close(ngx_litestream_peer_t *peer);
+static ngx_uint_t ngx_litestream_peer_own(pid_t pid);
 static ngx_int_t ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     ngx_litestream_msg_t *msg);
 static void ngx_litestream_peer_synced(ngx_litestream_waiter_t *w,
@@ -199,13 +202,13 @@ ngx_litestream_ipc_unlisten(void)
 
 
 /*
- * Is there a supervisor behind the path?  NGX_OK: yes (told to hand over when
- * handover is set), NGX_DECLINED: no.  Used by supervisors and by the process
- * that becomes the master; does not block.
+ * Is there a supervisor behind the path?  NGX_OK: yes (told to hand over to
+ * that generation when handover is set), NGX_DECLINED: no.  Used by
+ * supervisors and by the process that becomes the master; does not block.
  */
 
 ngx_int_t
-ngx_litestream_ipc_probe(ngx_str_t *name, ngx_uint_t handover, ngx_log_t *log)
+ngx_litestream_ipc_probe(ngx_str_t *name, uint64_t handover, ngx_log_t *log)
 {
     int                   s;
     ngx_int_t             rc;
@@ -230,6 +233,7 @@ ngx_litestream_ipc_probe(ngx_str_t *name, ngx_uint_t handover, ngx_log_t *log)
             ngx_memzero(&msg, sizeof(ngx_litestream_msg_t));
             msg.version = NGX_LITESTREAM_IPC_VERSION;
             msg.type = NGX_LITESTREAM_IPC_HANDOVER;
+            msg.ticket = handover;
 
             if (send(s, &msg, sizeof(msg), MSG_NOSIGNAL) == -1) {
                 rc = NGX_DECLINED;
@@ -303,6 +307,7 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
         }
 
         peer->c = c;
+        peer->pid = cred.pid;
         peer->uid = cred.uid;
         ngx_queue_init(&peer->asks);
         ngx_queue_init(&peer->out);
@@ -362,6 +367,7 @@ static void
 ngx_litestream_peer_close(ngx_litestream_peer_t *peer)
 {
     uint32_t                    role;
+    ngx_uint_t                  own;
     ngx_queue_t                *q;
     ngx_litestream_question_t  *qn;
 
@@ -383,6 +389,7 @@ ngx_litestream_peer_close(ngx_litestream_peer_t *peer)
         ngx_free(qn);
     }
 
+    own = peer->own;
     role = peer->role;
 
     ngx_queue_remove(&peer->queue);
@@ -390,8 +397,54 @@ ngx_litestream_peer_close(ngx_litestream_peer_t *peer)
     ngx_free(peer);
 
     if (role == NGX_LITESTREAM_IPC_WORKER) {
-        ngx_litestream_worker_gone();
+        ngx_litestream_worker_gone(own);
     }
+}
+
+
+/*
+ * Is this process a child of our master?  What it says of itself would not do:
+ * an application that runs as the same user could hold up the end of nginx.
+ */
+
+static ngx_uint_t
+ngx_litestream_peer_own(pid_t pid)
+{
+    int      fd;
+    char     text[512], *p;
+    ssize_t  n;
+
+    if (ngx_litestream_sup->orphan) {
+        return 1;
+    }
+
+    (void) snprintf(text, sizeof(text), "/proc/%d/stat", (int) pid);
+
+    fd = open(text, O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1) {
+
+        /* without /proc there is no telling */
+
+        return ngx_errno != NGX_ENOENT || access("/proc/self", F_OK) == -1;
+    }
+
+    n = read(fd, text, sizeof(text) - 1);
+
+    (void) close(fd);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    text[n] = '\0';
+
+    /* "PID (NAME) STATE PPID ", the name may hold anything */
+
+    p = strrchr(text, ')');
+
+    return p && n - (p - text) > 4
+           && atoi(p + 4) == (int) ngx_litestream_sup->master;
 }
 
 
@@ -417,7 +470,8 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
 
         case NGX_LITESTREAM_IPC_WORKER:
             peer->role = msg->type;
-            ngx_litestream_worker_came();
+            peer->own = ngx_litestream_peer_own(peer->pid);
+            ngx_litestream_worker_came(peer->own);
             return NGX_OK;
 
         case NGX_LITESTREAM_IPC_COMMAND:
@@ -429,7 +483,7 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
             /* not for workers: they must not be able to stop replication */
 
             if (peer->uid == geteuid()) {
-                ngx_litestream_handover();
+                ngx_litestream_handover(msg->ticket);
             }
 
             return NGX_ERROR;

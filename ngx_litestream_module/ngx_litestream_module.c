@@ -331,9 +331,15 @@ static ngx_int_t
 ngx_litestream_spawn(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf,
     ngx_int_t respawn)
 {
-    ngx_pid_t  pid;
+    ngx_pid_t        pid;
+    struct timespec  ts;
 
     ngx_litestream_pin(cycle->log);
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    ngx_litestream_generation = (uint64_t) ts.tv_sec * 1000000
+                                + ts.tv_nsec / 1000 + 1;
 
     pid = ngx_spawn_process(cycle, ngx_litestream_supervisor_cycle, NULL,
                             ngx_litestream_title, respawn);
@@ -350,6 +356,9 @@ ngx_litestream_spawn(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf,
 
     ngx_litestream_slot = ngx_process_slot;
     ngx_memcpy(ngx_litestream_digest, lcf->digest, 16);
+
+    ngx_litestream_copy(ngx_litestream_ask_path, NGX_LITESTREAM_SOCKET_LEN + 1,
+                        lcf->socket.data, lcf->socket.len);
 
     return NGX_OK;
 }

@@ -41,6 +41,7 @@ static void ngx_litestream_channel_handler(ngx_event_t *ev);
 static void ngx_litestream_reopen(void);
 static ngx_msec_t ngx_litestream_storm(void);
 static void ngx_litestream_lock_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_litestream_ask_holder(void);
 static void ngx_litestream_follow_handler(ngx_event_t *ev);
 static void ngx_litestream_take_over(void);
 static void ngx_litestream_version(void);
@@ -71,6 +72,13 @@ ngx_litestream_supervisor_t   *ngx_litestream_sup;
 
 /* set in the master around the fork: this one may ask for a hand-over */
 ngx_uint_t                     ngx_litestream_ask_handover;
+
+/* when init_module has spawned it, also of one that the master respawned */
+uint64_t                       ngx_litestream_generation;
+
+/* where the last one listens, when that is another state path */
+char                           ngx_litestream_ask_path[
+                                   NGX_LITESTREAM_SOCKET_LEN + 1];
 
 static ngx_litestream_lock_t  *ngx_litestream_locks;
 static ngx_uint_t              ngx_litestream_nlocks;
@@ -800,20 +808,11 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
 
     if (rc == NGX_BUSY) {
 
-        if (ngx_litestream_sup->ask_handover) {
-
-            if (ngx_litestream_ipc_probe(&ngx_litestream_sup->conf->socket, 1,
-                                         ngx_litestream_sup->log)
-                == NGX_OK)
-            {
-                ngx_litestream_sup->ask_handover = 0;
-            }
-
-        } else if (waited > ngx_litestream_sup->conf->shutdown_timeout + 1000
-                   && ngx_litestream_ipc_probe(
-                                          &ngx_litestream_sup->conf->socket,
-                                          0, ngx_litestream_sup->log)
-                      != NGX_OK)
+        if (!ngx_litestream_ask_holder()
+            && waited > ngx_litestream_sup->conf->shutdown_timeout + 1000
+            && ngx_litestream_ipc_probe(&ngx_litestream_sup->conf->socket, 0,
+                                        ngx_litestream_sup->log)
+               != NGX_OK)
         {
             ngx_litestream_orphans(ngx_litestream_sup->conf,
                                    ngx_litestream_sup->log);
@@ -831,6 +830,49 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
     }
 
     ngx_add_timer(ev, delay);
+}
+
+
+/*
+ * Asks whoever holds the lock to hand over, if that is for us to ask.  Again
+ * and again: between two reloads the holder may become another one, which has
+ * not been asked.  1: somebody is there.
+ */
+
+static ngx_uint_t
+ngx_litestream_ask_holder(void)
+{
+    ngx_str_t                     last;
+    ngx_int_t                     rc;
+    ngx_litestream_supervisor_t  *sup;
+
+    sup = ngx_litestream_sup;
+
+    if (!sup->ask_handover) {
+        return 0;
+    }
+
+    if (sup->asked && ngx_current_msec - sup->asked < 1000) {
+        return sup->answered;
+    }
+
+    sup->asked = ngx_current_msec;
+
+    rc = ngx_litestream_ipc_probe(&sup->conf->socket,
+                                  ngx_litestream_generation, sup->log);
+
+    if (rc != NGX_OK && ngx_litestream_ask_path[0]) {
+
+        last.data = (u_char *) ngx_litestream_ask_path;
+        last.len = ngx_strlen(last.data);
+
+        rc = ngx_litestream_ipc_probe(&last, ngx_litestream_generation,
+                                      sup->log);
+    }
+
+    sup->answered = (rc == NGX_OK);
+
+    return sup->answered;
 }
 
 
@@ -905,6 +947,7 @@ ngx_litestream_take_over(void)
     ngx_uint_t  i;
 
     ngx_litestream_sup->holder = 1;
+    ngx_litestream_sup->ask_handover = 0;
     ngx_litestream_sup->state = NGX_LITESTREAM_UP;
     ngx_litestream_sup->st.clean = NGX_LITESTREAM_CLEAN_NOT;
     ngx_litestream_sup->st.started = ngx_litestream_now();
@@ -1418,12 +1461,23 @@ ngx_litestream_progress_limit(ngx_litestream_db_status_t *st)
 }
 
 
+/*
+ * own: a child of our master, or of one that is dead.  In an upgrade and in a
+ * roll-back there are others, whose supervisor comes after us: they are served
+ * as well, and not waited for at the end.
+ */
+
 void
-ngx_litestream_worker_came(void)
+ngx_litestream_worker_came(ngx_uint_t own)
 {
     ngx_uint_t  i;
 
-    ngx_litestream_sup->workers++;
+    if (own) {
+        ngx_litestream_sup->workers++;
+
+    } else {
+        ngx_litestream_sup->others++;
+    }
 
     if (ngx_litestream_sup->had_worker) {
         return;
@@ -1438,8 +1492,13 @@ ngx_litestream_worker_came(void)
 
 
 void
-ngx_litestream_worker_gone(void)
+ngx_litestream_worker_gone(ngx_uint_t own)
 {
+    if (!own) {
+        ngx_litestream_sup->others--;
+        return;
+    }
+
     ngx_litestream_sup->workers--;
 
     ngx_litestream_check_quit();
@@ -1521,16 +1580,20 @@ ngx_litestream_quit(ngx_uint_t terminate)
 }
 
 
-/* a successor asks: everything is ended in order, then the lock is free */
+/*
+ * A successor asks: everything is ended in order, then the lock is free.  One
+ * of an earlier reload that still asks is none.
+ */
 
 void
-ngx_litestream_handover(void)
+ngx_litestream_handover(uint64_t generation)
 {
     ngx_uint_t             i;
     ngx_litestream_rdb_t  *rdb;
 
     if (!ngx_litestream_sup->holder || ngx_litestream_sup->leaving
-        || ngx_litestream_sup->stopping)
+        || ngx_litestream_sup->stopping
+        || generation < ngx_litestream_generation)
     {
         return;
     }
@@ -1863,7 +1926,7 @@ ngx_litestream_release(void)
      */
 
     sup->lock_timer.handler = ngx_litestream_follow_handler;
-    ngx_add_timer(&sup->lock_timer, 5000);
+    ngx_add_timer(&sup->lock_timer, 2000);
 }
 
 
@@ -1892,7 +1955,9 @@ ngx_litestream_exit(int status)
 
         ngx_litestream_memory_flush();
 
-        sup->st.clean = (sup->restore_only && status == 0)
+        /* those who remain are of another master, whose supervisor follows */
+
+        sup->st.clean = ((sup->restore_only && status == 0) || sup->others)
                         ? NGX_LITESTREAM_CLEAN_HANDOVER
                         : NGX_LITESTREAM_CLEAN_END;
         ngx_litestream_status_super_write();

@@ -297,7 +297,8 @@ typedef struct {
     ngx_litestream_super_status_t  st;
 
     pid_t                        master;
-    ngx_uint_t                   workers;
+    ngx_uint_t                   workers; /* of our master */
+    ngx_uint_t                   others;  /* of another one, in an upgrade */
     ngx_uint_t                   jobs[3];     /* running, of each class */
     ngx_queue_t                  waiting[3];  /* jobs */
     int                          report;  /* pipe to the master, or -1 */
@@ -307,6 +308,7 @@ typedef struct {
     ngx_event_t                  lock_timer;
     ngx_event_t                  quit_timer;
     ngx_msec_t                   lock_since;
+    ngx_msec_t                   asked;   /* when, for a hand-over */
     ngx_uint_t                   lock_said;
     ngx_uint_t                   unsynced;
     ngx_uint_t                   missed;      /* of the last syncs */
@@ -315,6 +317,7 @@ typedef struct {
 
     unsigned                     restore_only:1;
     unsigned                     ask_handover:1;
+    unsigned                     answered:1;  /* somebody was there */
     unsigned                     holder:1;
     unsigned                     had_worker:1;
     unsigned                     quitting:1;
@@ -347,13 +350,15 @@ int ngx_litestream_dir_fd(ngx_litestream_db_t *db);
 ngx_int_t ngx_litestream_make_path(ngx_litestream_conf_t *lcf,
     ngx_log_t *log);
 void ngx_litestream_orphans(ngx_litestream_conf_t *lcf, ngx_log_t *log);
-void ngx_litestream_handover(void);
-void ngx_litestream_worker_came(void);
-void ngx_litestream_worker_gone(void);
+void ngx_litestream_handover(uint64_t generation);
+void ngx_litestream_worker_came(ngx_uint_t own);
+void ngx_litestream_worker_gone(ngx_uint_t own);
 void ngx_litestream_check_quit(void);
 ngx_msec_t ngx_litestream_stop_limit(void);
 int64_t ngx_litestream_now(void);
 extern ngx_uint_t  ngx_litestream_ask_handover;
+extern uint64_t    ngx_litestream_generation;
+extern char        ngx_litestream_ask_path[];
 
 /* ngx_litestream_job.c */
 
@@ -457,7 +462,7 @@ void ngx_litestream_control_cancel(ngx_litestream_rgroup_t *rg);
 
 ngx_int_t ngx_litestream_ipc_listen(void);
 void ngx_litestream_ipc_unlisten(void);
-ngx_int_t ngx_litestream_ipc_probe(ngx_str_t *name, ngx_uint_t handover,
+ngx_int_t ngx_litestream_ipc_probe(ngx_str_t *name, uint64_t handover,
     ngx_log_t *log);
 
 /* ngx_litestream_status.c, write side: the holder of the lock alone */
