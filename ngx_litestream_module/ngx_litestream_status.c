@@ -431,6 +431,7 @@ ngx_litestream_status_carry(void)
         /* one that has been proven new has no past */
 
         if (rdb->db->outcome == NGX_LITESTREAM_OUTCOME_NEW) {
+            rdb->st.in_place = st.in_place;
             continue;
         }
 
