@@ -180,6 +180,7 @@ ngx_litestream_first_start(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
     }
 
     ngx_litestream_ask_handover = (rc == NGX_BUSY);
+    ngx_litestream_first = (rc == NGX_OK);
 
     if (ngx_litestream_spawn(cycle, lcf, NGX_PROCESS_RESPAWN) != NGX_OK) {
         return NGX_ERROR;
@@ -347,6 +348,7 @@ ngx_litestream_spawn(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf,
     /* one that the master respawns takes over by itself, and locks anew */
 
     ngx_litestream_ask_handover = 0;
+    ngx_litestream_first = 0;
     ngx_litestream_unlock();
 
     if (pid == NGX_INVALID_PID) {

@@ -454,6 +454,14 @@ ngx_litestream_status_carry(void)
             rdb->st.restore_txid = st.restore_txid;
         }
 
+        /* what has happened while no nginx was running is not known */
+
+        if (ngx_litestream_sup->first
+            && rdb->db->outcome == NGX_LITESTREAM_OUTCOME_UNKNOWN)
+        {
+            continue;
+        }
+
         /* ready stays 1 while the files are looked at once more */
 
         rdb->st.in_place = st.in_place;

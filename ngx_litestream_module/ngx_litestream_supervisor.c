@@ -49,6 +49,7 @@ static void ngx_litestream_version_run(ngx_litestream_job_t *job);
 static void ngx_litestream_version_done(ngx_litestream_job_t *job);
 static void ngx_litestream_version_handler(ngx_event_t *ev);
 static void ngx_litestream_place_all(void);
+static void ngx_litestream_placed_status(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_tick_handler(ngx_event_t *ev);
 static void ngx_litestream_progress(void);
 static void ngx_litestream_progress_limit(ngx_litestream_db_status_t *st);
@@ -79,6 +80,8 @@ uint64_t                       ngx_litestream_generation;
 /* where the last one listens, when that is another state path */
 char                           ngx_litestream_ask_path[
                                    NGX_LITESTREAM_SOCKET_LEN + 1];
+/* the same: nothing is known of the databases, whatever the status says */
+ngx_uint_t                     ngx_litestream_first;
 
 static ngx_litestream_lock_t  *ngx_litestream_locks;
 static ngx_uint_t              ngx_litestream_nlocks;
@@ -682,6 +685,7 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
 
     ngx_litestream_sup->master = ngx_getppid();
     ngx_litestream_sup->ask_handover = ngx_litestream_ask_handover;
+    ngx_litestream_sup->first = ngx_litestream_first;
 
     ngx_setproctitle("litestream supervisor process");
 
@@ -1247,6 +1251,13 @@ ngx_litestream_placed(ngx_litestream_rdb_t *rdb)
             ngx_litestream_quit(1);
         }
 
+        if (db->outcome != NGX_LITESTREAM_OUTCOME_ERROR) {
+
+            /* workers may look before the supervisor has taken over */
+
+            ngx_litestream_placed_status(rdb);
+        }
+
         if (--ngx_litestream_sup->unplaced == 0) {
             ngx_litestream_check_quit();
         }
@@ -1257,6 +1268,20 @@ ngx_litestream_placed(ngx_litestream_rdb_t *rdb)
     rdb->placed = 1;
     rdb->fault = 0;
     rdb->delay = 0;
+
+    ngx_litestream_placed_status(rdb);
+
+    ngx_litestream_check(rdb);
+}
+
+
+static void
+ngx_litestream_placed_status(ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_db_t  *db;
+
+    db = rdb->db;
+
     rdb->st.error[0] = '\0';
     rdb->st.in_place = 1;
 
@@ -1295,8 +1320,6 @@ ngx_litestream_placed(ngx_litestream_rdb_t *rdb)
 
     ngx_litestream_watch(rdb);
     ngx_litestream_status_db_write(rdb);
-
-    ngx_litestream_check(rdb);
 }
 
 
@@ -2129,6 +2152,7 @@ ngx_litestream_foreground_child(ngx_cycle_t *cycle, int fd, pid_t parent)
     }
 
     ngx_litestream_sup->restore_only = 1;
+    ngx_litestream_sup->first = 1;
     ngx_litestream_sup->report = fd;
 
     if (ngx_litestream_supervisor_init(cycle) != NGX_OK) {

@@ -318,6 +318,7 @@ typedef struct {
     unsigned                     restore_only:1;
     unsigned                     ask_handover:1;
     unsigned                     answered:1;  /* somebody was there */
+    unsigned                     first:1;     /* of this nginx */
     unsigned                     holder:1;
     unsigned                     had_worker:1;
     unsigned                     quitting:1;
@@ -359,6 +360,7 @@ int64_t ngx_litestream_now(void);
 extern ngx_uint_t  ngx_litestream_ask_handover;
 extern uint64_t    ngx_litestream_generation;
 extern char        ngx_litestream_ask_path[];
+extern ngx_uint_t  ngx_litestream_first;
 
 /* ngx_litestream_job.c */
 

@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(22);
+    ->has_daemon(qw/litestream sqlite3/)->plan(26);
 
 my $dir = $t->testdir;
 
@@ -80,6 +80,22 @@ is($t->waitforstate('app', 'new'), 'new', 'new after a reload');
 ok($t->stop(), 'stop');
 $t->run();
 is($t->waitforstate('app', 'new'), 'new', 'new after a restart');
+
+# one that got a backup while nginx did not run is not new any more
+
+ok($t->stop(), 'stop');
+
+my $elsewhere = $t->db('elsewhere', rows => 7)->replicate($url);
+
+$t->run();
+
+is($db->count, 7, 'a backup from elsewhere is restored');
+ok($t->stop(), 'stop');
+
+$db->remove();
+$t->command('rm', '-rf', "$dir/replica/app", $t->state_path);
+$t->run();
+is($t->waitforstate('app', 'new'), 'new', 'new again');
 
 # the first commit
 
