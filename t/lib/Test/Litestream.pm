@@ -838,8 +838,15 @@ sub log_mark { return -s "$_[0]{testdir}/error.log" || 0 }
 sub read_log {
     my ($self, $re, $mark) = @_;
 
-    my $log = $self->read_file('error.log') // '';
-    my $text = substr $log, $mark && $mark < length $log ? $mark : 0;
+    my $text = '';
+
+    # from the mark on only: all of it may be a lot
+
+    if (open my $f, '<', "$self->{testdir}/error.log") {
+        local $/;
+        seek $f, $mark, 0 if $mark && $mark < -s $f;
+        $text = <$f> // '';
+    }
 
     return $text unless defined $re;
     return grep { /$re/ } split /\n/, $text;
