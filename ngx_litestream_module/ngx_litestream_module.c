@@ -13,6 +13,7 @@
 #include "ngx_litestream_supervisor.h"
 #include "ngx_http_litestream.h"
 
+#include <ngx_channel.h>
 #include <dlfcn.h>
 
 
@@ -28,6 +29,7 @@ static void ngx_litestream_reload(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
 static ngx_int_t ngx_litestream_spawn(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf, ngx_int_t respawn);
+static void ngx_litestream_pass_channel(ngx_cycle_t *cycle);
 static void ngx_litestream_pin(ngx_log_t *log);
 
 
@@ -357,12 +359,47 @@ ngx_litestream_spawn(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf,
     }
 
     ngx_litestream_slot = ngx_process_slot;
+    ngx_litestream_pass_channel(cycle);
+
     ngx_memcpy(ngx_litestream_digest, lcf->digest, 16);
 
     ngx_litestream_copy(ngx_litestream_ask_path, NGX_LITESTREAM_SOCKET_LEN + 1,
                         lcf->socket.data, lcf->socket.len);
 
     return NGX_OK;
+}
+
+
+/*
+ * As nginx does for processes that it spawns: at the end of each, all others
+ * are told to close what they know as its channel.  One that was never told
+ * of it would close whatever has that number by now.
+ */
+
+static void
+ngx_litestream_pass_channel(ngx_cycle_t *cycle)
+{
+    ngx_int_t      i;
+    ngx_channel_t  ch;
+
+    ngx_memzero(&ch, sizeof(ngx_channel_t));
+
+    ch.command = NGX_CMD_OPEN_CHANNEL;
+    ch.pid = ngx_processes[ngx_process_slot].pid;
+    ch.slot = ngx_process_slot;
+    ch.fd = ngx_processes[ngx_process_slot].channel[0];
+
+    for (i = 0; i < ngx_last_process; i++) {
+
+        if (i == ngx_process_slot || ngx_processes[i].pid == -1
+            || ngx_processes[i].channel[0] == -1)
+        {
+            continue;
+        }
+
+        (void) ngx_write_channel(ngx_processes[i].channel[0], &ch,
+                                 sizeof(ngx_channel_t), cycle->log);
+    }
 }
 
 
