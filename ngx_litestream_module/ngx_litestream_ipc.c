@@ -343,7 +343,9 @@ ngx_litestream_peer_read(ngx_event_t *ev)
 
     for ( ;; ) {
 
-        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), 0);
+        /* the length of the message, also when there is more than we take */
+
+        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), MSG_TRUNC);
 
         if (n == -1 && ngx_errno == NGX_EINTR) {
             continue;
@@ -821,7 +823,7 @@ ngx_litestream_worker_read(ngx_event_t *ev)
 
     while (c == ngx_litestream_ipc) {
 
-        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), 0);
+        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), MSG_TRUNC);
 
         if (n == -1 && ngx_errno == NGX_EINTR) {
             continue;
