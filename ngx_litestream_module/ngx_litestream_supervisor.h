@@ -32,6 +32,9 @@
 #define NGX_LITESTREAM_POLL_LIMIT     5000
 #define NGX_LITESTREAM_MISSES         2
 
+/* errors of a first sync that comes so early may be those of a start */
+#define NGX_LITESTREAM_SETTLE         3000
+
 /* how long a start waits for the checks of the other databases */
 #define NGX_LITESTREAM_GATHER         3000
 

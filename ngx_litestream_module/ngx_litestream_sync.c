@@ -344,6 +344,15 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
     } else {
 
         if (!rdb->fault && rdb->st.state != NGX_LITESTREAM_DB_NEW) {
+
+            /* one that has been synced turns to "lagging" by itself */
+
+            if (!rdb->synced && rg->state == NGX_LITESTREAM_UP
+                && ngx_current_msec - rg->since > NGX_LITESTREAM_SETTLE)
+            {
+                rdb->st.state = NGX_LITESTREAM_DB_ERROR;
+            }
+
             ngx_litestream_copy(rdb->st.error, sizeof(rdb->st.error),
                                 (u_char *) a.text, ngx_strlen(a.text));
             ngx_litestream_status_db_write(rdb);

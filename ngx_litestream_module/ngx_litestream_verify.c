@@ -18,7 +18,8 @@
 #include <sys/statvfs.h>
 
 
-#define NGX_LITESTREAM_VERIFY_SYNC   30000
+/* less than clients wait by default: they shall learn why it fails */
+#define NGX_LITESTREAM_VERIFY_SYNC   20000
 
 
 typedef struct {
@@ -133,7 +134,8 @@ ngx_litestream_verify_prepare(ngx_litestream_job_t *job)
               && (ngx_msec_int_t) (rg->timer.timer.key - ngx_current_msec)
                  > NGX_LITESTREAM_BACKOFF_MIN);
 
-    job->in.seq = rdb->placed && rdb->db->replicate && !rdb->fault && !far;
+    job->in.seq = rdb->placed && rdb->db->replicate && !far
+                  && rdb->st.state != NGX_LITESTREAM_DB_ERROR;
 
     (void) snprintf(job->in.text, sizeof(job->in.text), "%s",
                     rdb->st.error[0] ? rdb->st.error
