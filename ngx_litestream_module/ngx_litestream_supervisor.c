@@ -39,6 +39,7 @@ static ngx_int_t ngx_litestream_signals(ngx_cycle_t *cycle);
 static void ngx_litestream_signal_handler(ngx_event_t *ev);
 static void ngx_litestream_channel_handler(ngx_event_t *ev);
 static void ngx_litestream_reopen(void);
+static void ngx_litestream_close_old(ngx_cycle_t *cycle);
 static ngx_msec_t ngx_litestream_storm(void);
 static void ngx_litestream_lock_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_litestream_ask_holder(void);
@@ -713,6 +714,10 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
         }
     }
 
+    if (cycle->old_cycle) {
+        ngx_litestream_close_old(cycle->old_cycle);
+    }
+
     (void) ngx_log_redirect_stderr(cycle);
 
     if (ngx_litestream_supervisor_init(cycle) != NGX_OK
@@ -749,6 +754,49 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
 
     for ( ;; ) {
         ngx_process_events_and_timers(cycle);
+    }
+}
+
+
+/*
+ * What the master is about to close once the new configuration is in use: we
+ * were made a moment before that, and a port would stay in use with us.
+ */
+
+static void
+ngx_litestream_close_old(ngx_cycle_t *cycle)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_listening_t  *ls;
+    ngx_open_file_t  *file;
+
+    ls = cycle->listening.elts;
+
+    for (i = 0; i < cycle->listening.nelts; i++) {
+        if (!ls[i].remain && ls[i].fd != (ngx_socket_t) -1) {
+            (void) ngx_close_socket(ls[i].fd);
+        }
+    }
+
+    part = &cycle->open_files.part;
+    file = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            file = part->elts;
+            i = 0;
+        }
+
+        if (file[i].fd != NGX_INVALID_FILE && file[i].fd != ngx_stderr) {
+            (void) ngx_close_file(file[i].fd);
+        }
     }
 }
 
