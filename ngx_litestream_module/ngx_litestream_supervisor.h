@@ -14,6 +14,7 @@
 #include "ngx_litestream.h"
 
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <curl/curl.h>
 
 
@@ -40,6 +41,9 @@
 
 /* the same, of a start that is a pause for those that are replicated */
 #define NGX_LITESTREAM_GATHER_MORE    30000
+
+/* descriptors that a child inherits: one for each directory of databases */
+#define NGX_LITESTREAM_KEEP           4096
 
 /* lines of a child that are logged in one second */
 #define NGX_LITESTREAM_LINES          100
@@ -151,6 +155,25 @@ struct ngx_litestream_job_s {
     unsigned                     has_result:1;
     unsigned                     gone:1;
 };
+
+
+/* what "litestream ltx -level all -json" says, in short */
+
+typedef struct {
+    uint64_t                     files;
+    uint64_t                     txid;
+    int64_t                      from;
+    int64_t                      to;
+    int64_t                      bytes;
+
+    /* of the entry that is being read, and of the newest */
+
+    uint64_t                     min;
+    uint64_t                     max;
+    int64_t                      level;
+    uint64_t                     newest_min;
+    int64_t                      newest_level;
+} ngx_litestream_list_t;
 
 
 /* one HTTP request on a control socket */
@@ -338,42 +361,110 @@ typedef struct {
 
 
 extern ngx_litestream_supervisor_t  *ngx_litestream_sup;
+extern ngx_uint_t  ngx_litestream_ask_handover;
+extern uint64_t    ngx_litestream_generation;
+extern char        ngx_litestream_known[32];
+extern char        ngx_litestream_ask_path[];
+extern ngx_uint_t  ngx_litestream_first;
 
 
 /* ngx_litestream_supervisor.c */
 
 void ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data);
-ngx_int_t ngx_litestream_foreground(ngx_cycle_t *cycle,
+ngx_int_t ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
+ngx_int_t ngx_litestream_supervisor_init(ngx_cycle_t *cycle);
+void ngx_litestream_take_over(void);
+void ngx_litestream_place_all(void);
+void ngx_litestream_placed(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_tick_handler(ngx_event_t *ev);
+void ngx_litestream_worker_came(ngx_uint_t own);
+void ngx_litestream_worker_gone(ngx_uint_t own);
+int64_t ngx_litestream_now(void);
+
+/* ngx_litestream_end.c */
+
+void ngx_litestream_quit(ngx_uint_t terminate);
+void ngx_litestream_quit_handler(ngx_event_t *ev);
+void ngx_litestream_check_quit(void);
+void ngx_litestream_handover(uint64_t generation);
+ngx_msec_t ngx_litestream_stop_limit(void);
+void ngx_litestream_exit(int status);
+
+/* ngx_litestream_lock.c: the process that becomes the master, too */
+
+ngx_int_t ngx_litestream_make_path(ngx_litestream_conf_t *lcf,
+    ngx_log_t *log);
 ngx_int_t ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_log_t *log);
 void ngx_litestream_unlock(void);
+ngx_uint_t ngx_litestream_lock_held(void);
 char *ngx_litestream_locked(void);
 ngx_uint_t ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds,
     ngx_uint_t n);
 int ngx_litestream_dir_fd(ngx_litestream_db_t *db);
-ngx_int_t ngx_litestream_make_path(ngx_litestream_conf_t *lcf,
-    ngx_log_t *log);
 void ngx_litestream_orphans(ngx_litestream_conf_t *lcf, ngx_log_t *log);
-void ngx_litestream_handover(uint64_t generation);
-void ngx_litestream_worker_came(ngx_uint_t own);
-void ngx_litestream_worker_gone(ngx_uint_t own);
-void ngx_litestream_check_quit(void);
-ngx_msec_t ngx_litestream_stop_limit(void);
-int64_t ngx_litestream_now(void);
-extern ngx_uint_t  ngx_litestream_ask_handover;
-extern uint64_t    ngx_litestream_generation;
-extern char        ngx_litestream_ask_path[];
-extern ngx_uint_t  ngx_litestream_first;
 
+/* ngx_litestream_foreground.c */
+
+ngx_int_t ngx_litestream_foreground(ngx_cycle_t *cycle,
+    ngx_litestream_conf_t *lcf);
+void ngx_litestream_report(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_progress(void);
+
+/* ngx_litestream_version.c */
+
+void ngx_litestream_version(void);
+
+/* ngx_litestream_process.c */
+
+void ngx_litestream_process_init(void);
+void ngx_litestream_proc_add(ngx_litestream_proc_t *proc, pid_t pid,
+    ngx_litestream_exit_pt exited, void *data);
+ngx_uint_t ngx_litestream_children(void);
+void ngx_litestream_reap(void);
+pid_t ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log);
+char **ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group);
+void ngx_litestream_child_signals(void);
+void ngx_litestream_child_fds(int *keep, ngx_uint_t n);
+int ngx_litestream_child_identity(ngx_litestream_group_t *group,
+    int death, pid_t parent);
+
+/* ngx_litestream_restore.c */
+
+void ngx_litestream_place(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_db_error(ngx_litestream_rdb_t *rdb, const char *fmt, ...);
+void ngx_litestream_fail(ngx_litestream_job_t *job, const char *fmt, ...);
+void ngx_litestream_when(char *buf, size_t size, int64_t ms);
+void ngx_litestream_retry(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_retry_handler(ngx_event_t *ev);
+
+/* ngx_litestream_holder.c */
+
+void ngx_litestream_place_prepare(ngx_litestream_job_t *job);
+
+/* ngx_litestream_check.c */
+
+void ngx_litestream_check(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_recheck(ngx_litestream_rdb_t *rdb);
+
+/* ngx_litestream_ltx.c: in jobs */
+
+ngx_int_t ngx_litestream_list(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list);
+int64_t ngx_litestream_restored_size(ngx_litestream_db_t *db,
+    ngx_litestream_list_t *list);
+ngx_uint_t ngx_litestream_sibling(ngx_litestream_db_t *db, char *name,
+    size_t size);
+
+/* ngx_litestream_memory.c */
+
+void ngx_litestream_memory_load(void);
+void ngx_litestream_memory_save(void);
+void ngx_litestream_memory_flush(void);
+void ngx_litestream_memory_seen(ngx_litestream_rdb_t *rdb, uint64_t txid);
 /* ngx_litestream_job.c */
 
 ngx_int_t ngx_litestream_job_init(ngx_cycle_t *cycle);
-void ngx_litestream_reap(void);
-ngx_uint_t ngx_litestream_children(void);
-pid_t ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log);
-char **ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group);
-void ngx_litestream_proc_add(ngx_litestream_proc_t *proc, pid_t pid,
-    ngx_litestream_exit_pt exited, void *data);
 
 ngx_litestream_job_t *ngx_litestream_job_new(char *name,
     ngx_litestream_rdb_t *rdb);
@@ -416,18 +507,6 @@ void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
 void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
 ngx_int_t ngx_litestream_group_files(ngx_litestream_rgroup_t *rg);
 
-/* ngx_litestream_restore.c */
-
-void ngx_litestream_place(ngx_litestream_rdb_t *rdb);
-void ngx_litestream_placed(ngx_litestream_rdb_t *rdb);
-void ngx_litestream_check(ngx_litestream_rdb_t *rdb);
-void ngx_litestream_recheck(ngx_litestream_rdb_t *rdb);
-void ngx_litestream_db_error(ngx_litestream_rdb_t *rdb, const char *fmt, ...);
-void ngx_litestream_memory_load(void);
-void ngx_litestream_memory_save(void);
-void ngx_litestream_memory_flush(void);
-void ngx_litestream_memory_seen(ngx_litestream_rdb_t *rdb, uint64_t txid);
-
 /* ngx_litestream_sync.c */
 
 void ngx_litestream_sync_init(ngx_litestream_rdb_t *rdb);
@@ -463,8 +542,14 @@ ngx_litestream_call_t *ngx_litestream_control(ngx_litestream_rgroup_t *rg,
     ngx_litestream_call_pt handler, void *data);
 void ngx_litestream_control_cancel(ngx_litestream_rgroup_t *rg);
 
-/* ngx_litestream_ipc.c */
+/* ngx_litestream_signal.c */
 
+ngx_int_t ngx_litestream_signals(ngx_cycle_t *cycle);
+void ngx_litestream_channel_handler(ngx_event_t *ev);
+
+/* ngx_litestream_ipc.c; the first one is the worker's as well */
+
+int ngx_litestream_ipc_socket(ngx_str_t *name, struct sockaddr_un *sun);
 ngx_int_t ngx_litestream_ipc_listen(void);
 void ngx_litestream_ipc_unlisten(void);
 ngx_int_t ngx_litestream_ipc_probe(ngx_str_t *name, uint64_t handover,

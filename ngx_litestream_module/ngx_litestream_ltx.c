@@ -1,0 +1,254 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/* in jobs: what a replica holds, and what its neighbors do */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <dirent.h>
+
+
+static ngx_int_t ngx_litestream_list_handler(void *data, ngx_uint_t depth,
+    ngx_str_t *key, ngx_str_t *value);
+
+
+static ngx_int_t
+ngx_litestream_list_handler(void *data, ngx_uint_t depth, ngx_str_t *key,
+    ngx_str_t *value)
+{
+    ngx_litestream_list_t *list = data;
+
+    int64_t  t;
+
+    if (depth != 2) {
+        return NGX_OK;
+    }
+
+    if (value == NULL) {
+
+        list->files++;
+
+        if (list->max >= list->txid) {
+            list->txid = list->max;
+            list->newest_min = list->min;
+            list->newest_level = list->level;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(key->data, "level") == 0) {
+        list->level = ngx_atoi(value->data, value->len);
+
+    } else if (ngx_strcmp(key->data, "min_txid") == 0) {
+        return ngx_litestream_txid(value->data, value->len, &list->min);
+
+    } else if (ngx_strcmp(key->data, "max_txid") == 0) {
+        return ngx_litestream_txid(value->data, value->len, &list->max);
+
+    } else if (ngx_strcmp(key->data, "size") == 0) {
+        list->bytes += ngx_atoof(value->data, value->len);
+
+    } else if (ngx_strcmp(key->data, "timestamp") == 0) {
+
+        t = ngx_litestream_time(value->data, value->len);
+
+        if (t > 0) {
+            list->from = list->from ? ngx_min(list->from, t) : t;
+            list->to = ngx_max(list->to, t);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* in a job: what the replica holds; NGX_ERROR: the result says why not */
+
+ngx_int_t
+ngx_litestream_list(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
+{
+    char                    jobs[4200], *argv[10];
+    ngx_uint_t              n;
+    ngx_litestream_db_t    *db;
+    ngx_litestream_run_t    run;
+    ngx_litestream_conf_t  *conf;
+
+    db = job->rdb->db;
+    conf = ngx_litestream_sup->conf;
+
+    ngx_memzero(list, sizeof(ngx_litestream_list_t));
+
+    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
+                    (char *) db->group->dir.data);
+
+    n = 0;
+    argv[n++] = (char *) conf->bin.data;
+    argv[n++] = "ltx";
+    argv[n++] = "-no-expand-env";
+    argv[n++] = "-config";
+    argv[n++] = jobs;
+    argv[n++] = "-level";
+    argv[n++] = "all";
+    argv[n++] = "-json";
+    argv[n++] = (char *) db->path.data;
+    argv[n] = NULL;
+
+    if (ngx_litestream_job_exec(job, argv, conf->restore_timeout, NULL, &run)
+        != NGX_OK)
+    {
+        ngx_litestream_fail(job, "replica \"%s\": %s%s%s",
+                            (char *) db->replica->url.data,
+                            run.timedout ? "no answer within the timeout"
+                            : run.overflow ? "its list is too long"
+                            : "cannot be listed",
+                            run.last[0] ? ": " : "", run.last);
+        return NGX_ERROR;
+    }
+
+    if (!WIFEXITED(run.status) || WEXITSTATUS(run.status) != 0) {
+        ngx_litestream_fail(job, "replica \"%s\" cannot be read: %s",
+                            (char *) db->replica->url.data, run.last);
+        return NGX_ERROR;
+    }
+
+    if (run.out == NULL
+        || ngx_litestream_yaml_read(run.out, run.len,
+                                    ngx_litestream_list_handler, list)
+           == NGX_ERROR)
+    {
+        ngx_litestream_fail(job, "the list of replica \"%s\" cannot be "
+                            "understood", (char *) db->replica->url.data);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * How large the restored file will be: exact where the newest LTX file can be
+ * opened, else the size of what is to be fetched.
+ */
+
+int64_t
+ngx_litestream_restored_size(ngx_litestream_db_t *db,
+    ngx_litestream_list_t *list)
+{
+    int      fd;
+    char     name[4300];
+    u_char   h[100];
+    ssize_t  n;
+
+    if (db->replica->path.len == 0) {
+        return list->bytes;
+    }
+
+    (void) snprintf(name, sizeof(name), "%s/ltx/%d/%016llx-%016llx.ltx",
+                    (char *) db->replica->path.data, (int) list->newest_level,
+                    (unsigned long long) list->newest_min,
+                    (unsigned long long) list->txid);
+
+    fd = open(name, O_RDONLY|O_CLOEXEC|O_NONBLOCK);
+    if (fd == -1) {
+        return list->bytes;
+    }
+
+    n = read(fd, h, sizeof(h));
+
+    (void) close(fd);
+
+    if (n != (ssize_t) sizeof(h) || ngx_memcmp(h, "LTX1", 4) != 0) {
+        return list->bytes;
+    }
+
+    return (int64_t) ((uint32_t) h[8] << 24 | h[9] << 16 | h[10] << 8 | h[11])
+           * (int64_t) ((uint32_t) h[12] << 24 | h[13] << 16 | h[14] << 8
+                        | h[15]);
+}
+
+
+/*
+ * Does a neighbor of an empty file replica hold a backup, and is it nobody
+ * else's?  Then it was probably meant.
+ */
+
+ngx_uint_t
+ngx_litestream_sibling(ngx_litestream_db_t *db, char *name, size_t size)
+{
+    DIR                   *dir;
+    char                   parent[4200], *p;
+    ngx_uint_t             i, found;
+    struct stat            st;
+    struct dirent         *de;
+    ngx_litestream_db_t  **dbs;
+
+    if (db->replica->path.len == 0
+        || db->replica->path.len >= sizeof(parent))
+    {
+        return 0;
+    }
+
+    (void) snprintf(parent, sizeof(parent), "%s",
+                    (char *) db->replica->path.data);
+
+    p = strrchr(parent, '/');
+
+    if (p == NULL || p == parent) {
+        return 0;
+    }
+
+    *p = '\0';
+
+    dir = opendir(parent);
+    if (dir == NULL) {
+        return 0;
+    }
+
+    found = 0;
+    dbs = ngx_litestream_sup->conf->dbs.elts;
+
+    while (!found && (de = readdir(dir)) != NULL) {
+
+        if (de->d_name[0] == '.') {
+            continue;
+        }
+
+        (void) snprintf(name, size, "%.4096s/%s", parent, de->d_name);
+
+        for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
+            if (dbs[i]->replica && dbs[i]->replica->path.len
+                && strcmp((char *) dbs[i]->replica->path.data, name) == 0)
+            {
+                break;
+            }
+        }
+
+        if (i < ngx_litestream_sup->conf->dbs.nelts) {
+            continue;
+        }
+
+        (void) snprintf(name, size, "%.4096s/%s/ltx", parent, de->d_name);
+
+        if (stat(name, &st) == 0 && S_ISDIR(st.st_mode)) {
+            found = 1;
+        }
+
+        (void) snprintf(name, size, "%.4096s/%s/generations", parent,
+                        de->d_name);
+
+        if (!found && stat(name, &st) == 0 && S_ISDIR(st.st_mode)) {
+            found = 1;
+        }
+
+        (void) snprintf(name, size, "%.4096s/%s", parent, de->d_name);
+    }
+
+    (void) closedir(dir);
+
+    return found;
+}
