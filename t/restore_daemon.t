@@ -15,7 +15,7 @@ use Test::Litestream;
 use Test::Litestream::Proc qw/ proc_stat /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(9);
+    ->has_daemon(qw/litestream sqlite3/)->plan(14);
 
 my $dir = $t->testdir;
 
@@ -70,3 +70,19 @@ is($st->{session}, $t->master_pid, 'a session of its own');
 is(response(http_get('/litestream/ready'))->{status}, 200, 'ready');
 is((proc_stat($t->supervisor_pid) || {})->{ppid}, $t->master_pid,
     'the supervisor is a child of the master');
+
+# one that fails: the command tells, and there is no daemon
+
+ok($t->stop(), 'stop');
+$db->remove();
+chmod 0000, "$dir/replica/app";
+
+($rc, $out) = $t->nginx();
+
+is($rc, 1, 'denied: exit code');
+like($out, qr/^nginx: \[emerg\].*"app".*permission denied/m,
+    'denied: it says why');
+is($t->master_pid, 0, 'denied: no daemon');
+ok(!-e "$dir/nginx.pid", 'denied: no pid file');
+
+chmod 0755, "$dir/replica/app";

@@ -59,7 +59,7 @@ my $before = $t->tree($db->dir);
 # not every user may do that
 
 my @unshare = qw/ unshare -pf --mount-proc /;
-@unshare = qw/ unshare -Urpf --mount-proc / if $> != 0;
+@unshare = qw/ unshare -c -pf --mount-proc / if $> != 0;
 
 my $pid1 = !($t->command(@unshare, 'true'))[0];
 

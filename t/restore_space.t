@@ -14,7 +14,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(6);
+    ->has_daemon(qw/litestream sqlite3/)->plan(9);
 
 my $dir = $t->testdir;
 
@@ -68,14 +68,21 @@ is($needed, $need, 'bytes that are needed');
 cmp_ok($free, '<', $need, 'bytes that are free');
 is_deeply($t->tree($app), $before, 'nothing was made');
 
+# it runs out while the file is written: a limit on its size does the same
+
+shrink() if $> != 0;
+
+my @limit = ('sh', '-c', 'ulimit -f 2000; exec "$@"', 'sh');
+
+$before = $t->tree($db->dir);
+($rc, $err) = $t->try_run(wrap => \@limit);
+
+isnt($rc, 0, 'written: nginx does not start');
+like($err, qr/\[emerg\].*"app": restore from .* failed: .*file too large/,
+    'written: it says why');
+is_deeply($t->tree($db->dir), $before, 'written: nothing is left');
+
 # with enough space
-
-if ($> == 0) {
-    $wrap = [];
-
-} else {
-    shrink();
-}
 
 ($rc, $err) = $t->try_run();
 

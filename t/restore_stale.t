@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(20);
+    ->has_daemon(qw/litestream sqlite3/)->plan(24);
 
 my $dir = $t->testdir;
 
@@ -35,6 +35,7 @@ http {
     litestream_db       app %%TESTDIR%%/app/db.sqlite3;
     litestream_db       roll %%TESTDIR%%/roll/db.sqlite3;
     litestream_db       clean %%TESTDIR%%/clean/db.sqlite3;
+    litestream_db       zero %%TESTDIR%%/zero/db.sqlite3;
 
     server {
         listen  127.0.0.1:8080;
@@ -51,7 +52,7 @@ $t->db_dir('replica');
 
 my %db;
 
-for (qw/ app roll clean /) {
+for (qw/ app roll clean zero /) {
     $db{$_} = $t->db($_, rows => 10, size => 200000);
     $db{$_}->replicate("file://$dir/replica/$_");
 }
@@ -73,6 +74,11 @@ $t->stop_daemon($pid);
 $_->remove() for values %db;
 
 put("$dir/wal$_", $app->path . $_) for qw/ -wal -shm /;
+
+# the same beside a file of 0 bytes
+
+$t->as_user($app->user, 'touch', $db{zero}->path);
+put("$dir/wal$_", $db{zero}->path . $_) for qw/ -wal -shm /;
 
 my $wal = $t->read_file($app->path . '-wal');
 
@@ -97,7 +103,8 @@ for (sort keys %db) {
     is($db{$_}->integrity, 'ok', "$_: integrity");
 }
 
-is($app->count("v = 'never'"), 0, 'nothing was replayed');
+is($_->count("v = 'never'"), 0, 'nothing was replayed') for $app, $db{zero};
+is(scalar(my @zero = $db{zero}->beside), 2, 'zero: both are kept');
 
 # kept, and told
 
