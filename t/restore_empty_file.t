@@ -118,6 +118,7 @@ $db{new}->insert(4);
 
 is($t->waitforstate('new', 'replicating'), 'replicating', 'new: replicating');
 ok($t->waituntil(sub {
-    $db{new}->restore_count("file://$dir/replica/new") == 4 }), 'new: a backup');
+    $db{new}->restore_count("file://$dir/replica/new") == 4
+}), 'new: a backup');
 
 is(join(' ', map { $_->beside } values %db), '', 'nothing beside them');

@@ -94,7 +94,8 @@ my $begin = $t->now;
 my ($rc, $err) = $t->try_run();
 
 isnt($rc, 0, 'one fails: nginx does not start');
-like($err, qr/\[emerg\].*database "bad": .*refused/, 'one fails: it says which');
+like($err, qr/\[emerg\].*database "bad": .*refused/,
+    'one fails: it says which');
 is(scalar(() = $err =~ /\[emerg\]/g), 1, 'one fails: one reason');
 cmp_ok($t->now - $begin, '<', $t->ceiling(10), 'one fails: at once');
 is(join(' ', $db{slow}->beside, $db{bad}->beside), '',

@@ -44,7 +44,8 @@ $db->remove();
 
 # an old backup, of Litestream 0.3: nothing can be listed there
 
-$t->as_user($db->user, 'mkdir', '-p', "$replica/old/x/generations/0123456789abcdef");
+$t->as_user($db->user, 'mkdir', '-p',
+    "$replica/old/x/generations/0123456789abcdef");
 
 conf("file://$replica/old/\$alias");
 refused('generations', "$replica/old/app", "$replica/old/x");
@@ -139,7 +140,8 @@ sub refused {
     my ($rc, $err) = $t->try_run();
 
     isnt($rc, 0, "$name: nginx does not start");
-    like($err, qr/\[emerg\].*database "app": replica "file:\/\/\Q$empty\E" is empty/,
+    like($err,
+        qr/\[emerg\].*database "app": replica "file:\/\/\Q$empty\E" is empty/,
         "$name: what is empty");
     like($err, qr/"\Q$found\E" holds a backup.*replica=file:\/\/\Q$found\E /,
         "$name: what is not");

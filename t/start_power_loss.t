@@ -126,7 +126,8 @@ sub conflict {
 
     is($rc, 0, "$name: nginx starts") or diag($err);
     is($t->waitforstate('app', 'error'), 'error', "$name: state");
-    like($t->database('app')->{error}, qr/not replicated: the WAL .* has lost commits.*\Q$url\E/,
+    like($t->database('app')->{error},
+        qr/not replicated: the WAL .* has lost commits.*\Q$url\E/,
         "$name: why");
     is(response(http_get('/litestream/ready'))->{status}, 200, "$name: ready");
     ok($t->stop(), "$name: stop");

@@ -53,7 +53,8 @@ my $replica = $t->db_dir('replica');
 for my $version (qw/ 0.3.13 v0.3.13 0.4.0 0.5.0 0.5.7 v0.5.6 /) {
     my $number = $version =~ s/^v//r;
 
-    refused($version, qr/"\Q$bin\E" is Litestream \Q$number\E, 0\.5\.8 or newer/,
+    refused($version,
+        qr/"\Q$bin\E" is Litestream \Q$number\E, 0\.5\.8 or newer/,
         "version $version");
 }
 
