@@ -86,7 +86,9 @@ for my $n (0 .. 3) {
 
 my @pids = chain('all');
 
-kill 'KILL', @pids;
+# the job first: it must not be told of the others' end
+
+kill 'KILL', @pids[2, 0, 1, 3];
 $t->waituntil(sub { !grep { alive($_) } @pids });
 $t->started;
 

@@ -28,29 +28,7 @@ my $sftp = 'dial tcp 192.0.2.1:22: connect: connection refused';
 my $none = 'no matching backup files available';
 
 $t->fake();
-
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    litestream_restore  blocking timeout=1s;
-    litestream_replica  file://%%TESTDIR%%/replica;
-    litestream_db       app %%TESTDIR%%/app/db.sqlite3;
-
-    server {
-        listen  127.0.0.1:8080;
-    }
-}
-
-EOC
+conf('timeout=60s');
 
 my $replica = $t->db_dir('replica') . '/app';
 my $db = $t->db('app', rows => 3);
@@ -67,8 +45,18 @@ refused('list without a reason', 'cannot be read', 'ltx: exit 1');
 refused('list, a signal', 'cannot be read', 'ltx: kill KILL');
 refused('list is garbage', 'cannot be understood', 'ltx: stdout [{"level":',
     'ltx: exit 0');
+# within the timeout
+
+conf('timeout=1s');
+
 refused('list hangs', "no answer within the timeout: retrying $sftp",
     "ltx: stderr retrying $sftp", 'ltx: hang');
+
+refused('restore hangs',
+    "made no progress within 1 s: retrying $sftp", "restore: stderr $s3",
+    "restore: stderr retrying $sftp", 'restore: hang');
+
+conf('timeout=60s');
 
 # an empty list is no proof, as long as the restore says something else
 
@@ -83,9 +71,6 @@ refused('restore', $s3, "restore: stderr Error: $s3", 'restore: exit 1');
 refused('restore says none', "damaged: $none",
     "restore: stderr Error: $none", 'restore: exit 1');
 refused('restore makes nothing', 'No such file', 'restore: exit 0');
-refused('restore hangs',
-    "made no progress within 1 s: retrying $sftp", "restore: stderr $s3",
-    "restore: stderr retrying $sftp", 'restore: hang');
 
 
 sub refused {
@@ -102,4 +87,32 @@ sub refused {
     is_deeply($t->tree($db->dir), $before, "$name: nothing was made");
 
     $t->stop() unless $rc;
+}
+
+
+sub conf {
+    my ($restore) = @_;
+
+    $t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    litestream_restore  blocking $restore;
+    litestream_replica  file://%%TESTDIR%%/replica;
+    litestream_db       app %%TESTDIR%%/app/db.sqlite3;
+
+    server {
+        listen  127.0.0.1:8080;
+    }
+}
+
+EOC
 }
