@@ -852,7 +852,6 @@ static void
 ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
 {
     size_t                  n;
-    time_t                  now;
     u_char                  buf[NGX_LITESTREAM_LINE_LEN];
     u_char                  text[2048];
     ngx_litestream_line_t   line;
@@ -861,20 +860,7 @@ ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
         return;
     }
 
-    now = ngx_time();
-
-    if (now != rg->second) {
-
-        if (rg->dropped) {
-            ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
-                          "litestream: %ui lines of litestream process %P "
-                          "were dropped", rg->dropped, rg->proc.pid);
-        }
-
-        rg->second = now;
-        rg->lines = 0;
-        rg->dropped = 0;
-    }
+    ngx_litestream_group_second(rg);
 
     /* how it ends must not get lost in a flood: that is plain text */
 
@@ -909,4 +895,25 @@ ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
 
     ngx_log_error(line.level, ngx_litestream_sup->log, 0,
                   "litestream: %P: %*s", (pid_t) rg->st.pid, n, text);
+}
+
+
+/* lines are counted by the second; each tick, too: none may follow */
+
+void
+ngx_litestream_group_second(ngx_litestream_rgroup_t *rg)
+{
+    if (ngx_time() == rg->second) {
+        return;
+    }
+
+    if (rg->dropped) {
+        ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
+                      "litestream: %ui lines of litestream process %P were "
+                      "dropped", rg->dropped, (pid_t) rg->st.pid);
+    }
+
+    rg->second = ngx_time();
+    rg->lines = 0;
+    rg->dropped = 0;
 }

@@ -747,6 +747,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
         }
 
         ngx_litestream_poll(rg);
+        ngx_litestream_group_second(rg);
         ngx_litestream_status_group_write(rg);
     }
 

@@ -506,6 +506,7 @@ void ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
 void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
 ngx_int_t ngx_litestream_group_files(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
 
 /* ngx_litestream_sync.c */
 
