@@ -210,8 +210,8 @@ ngx_litestream_curl_socket(CURL *easy, curl_socket_t fd, int what, void *data,
 
         /* the descriptor is libcurl's */
 
-        c->fd = (ngx_socket_t) -1;
         ngx_free_connection(c);
+        c->fd = (ngx_socket_t) -1;
 
         (void) curl_multi_assign(ngx_litestream_multi, fd, NULL);
 
@@ -220,9 +220,14 @@ ngx_litestream_curl_socket(CURL *easy, curl_socket_t fd, int what, void *data,
 
     if (c == NULL) {
 
+        /*
+         * what is returned here must never be an error: libcurl would give up
+         * all other requests as well; this one ends by its time limit
+         */
+
         c = ngx_get_connection(fd, ngx_litestream_sup->log);
         if (c == NULL) {
-            return -1;
+            return 0;
         }
 
         c->read->log = c->log;
@@ -234,11 +239,8 @@ ngx_litestream_curl_socket(CURL *easy, curl_socket_t fd, int what, void *data,
     }
 
     if (what & CURL_POLL_IN) {
-        if (!c->read->active
-            && ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT)
-               != NGX_OK)
-        {
-            return -1;
+        if (!c->read->active) {
+            (void) ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT);
         }
 
     } else if (c->read->active) {
@@ -246,11 +248,8 @@ ngx_litestream_curl_socket(CURL *easy, curl_socket_t fd, int what, void *data,
     }
 
     if (what & CURL_POLL_OUT) {
-        if (!c->write->active
-            && ngx_add_event(c->write, NGX_WRITE_EVENT, NGX_LEVEL_EVENT)
-               != NGX_OK)
-        {
-            return -1;
+        if (!c->write->active) {
+            (void) ngx_add_event(c->write, NGX_WRITE_EVENT, NGX_LEVEL_EVENT);
         }
 
     } else if (c->write->active) {
