@@ -22,6 +22,7 @@ static ngx_connection_t       *ngx_litestream_ipc;
 static ngx_litestream_conf_t  *ngx_litestream_ipc_conf;
 static ngx_event_t             ngx_litestream_ipc_retry;
 static ngx_msec_t              ngx_litestream_ipc_delay;
+static ngx_msec_t              ngx_litestream_ipc_since;
 static ngx_queue_t             ngx_litestream_asks;
 static uint64_t                ngx_litestream_ticket;
 static ngx_uint_t              ngx_litestream_ipc_ready;
@@ -134,7 +135,7 @@ ngx_litestream_worker_try(void)
     }
 
     ngx_litestream_ipc = c;
-    ngx_litestream_ipc_delay = 10;
+    ngx_litestream_ipc_since = ngx_current_msec;
 
     /* what was pending when the last connection ended is asked again */
 
@@ -168,9 +169,17 @@ ngx_litestream_worker_lost(void)
     ngx_close_connection(ngx_litestream_ipc);
     ngx_litestream_ipc = NULL;
 
-    ngx_litestream_ipc_delay = 10;
+    /* one that lets nobody in is not asked without a pause */
 
-    ngx_add_timer(&ngx_litestream_ipc_retry, 1);
+    if (ngx_current_msec - ngx_litestream_ipc_since >= 500) {
+        ngx_litestream_ipc_delay = 10;
+        ngx_add_timer(&ngx_litestream_ipc_retry, 1);
+        return;
+    }
+
+    ngx_add_timer(&ngx_litestream_ipc_retry, ngx_litestream_ipc_delay);
+
+    ngx_litestream_ipc_delay = ngx_min(ngx_litestream_ipc_delay * 2, 500);
 }
 
 

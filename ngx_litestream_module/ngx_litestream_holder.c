@@ -21,7 +21,7 @@ void
 ngx_litestream_place_prepare(ngx_litestream_job_t *job)
 {
     DIR                  *proc, *fds;
-    char                  name[64], link[4200], comm[32];
+    char                  name[64], link[4200], comm[32], *tail;
     FILE                 *fp;
     ssize_t               n;
     struct stat           st;
@@ -31,7 +31,7 @@ ngx_litestream_place_prepare(ngx_litestream_job_t *job)
     db = job->rdb->db;
 
     if (db->restore == NGX_LITESTREAM_RESTORE_OFF
-        || lstat((char *) db->path.data, &st) == 0)
+        || (lstat((char *) db->path.data, &st) == 0 && st.st_size > 0))
     {
         return;
     }
@@ -75,8 +75,10 @@ ngx_litestream_place_prepare(ngx_litestream_job_t *job)
 
             link[n] = '\0';
 
-            if (strcmp(&link[db->path.len], " (deleted)") != 0
-                && strncmp(&link[db->path.len], "-wal", 4) != 0)
+            tail = &link[db->path.len];
+
+            if (strcmp(tail, " (deleted)") != 0 && strcmp(tail, "-wal") != 0
+                && strcmp(tail, "-wal (deleted)") != 0)
             {
                 continue;
             }

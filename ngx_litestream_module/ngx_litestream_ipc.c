@@ -14,6 +14,16 @@
 #include "ngx_litestream_supervisor.h"
 
 
+/* messages of one client that are read in one turn */
+#define NGX_LITESTREAM_IPC_TURN       256
+
+/* questions without an answer, of all clients */
+#define NGX_LITESTREAM_IPC_QUESTIONS  65536
+
+/* how long nobody is accepted when there are no descriptors, ms */
+#define NGX_LITESTREAM_IPC_PAUSE      500
+
+
 /* supervisor side */
 
 typedef struct {
@@ -38,6 +48,8 @@ typedef struct {
 
 
 static void ngx_litestream_ipc_accept(ngx_event_t *ev);
+static void ngx_litestream_ipc_pause(void);
+static void ngx_litestream_ipc_resume(ngx_event_t *ev);
 static void ngx_litestream_peer_read(ngx_event_t *ev);
 static void ngx_litestream_peer_write(ngx_event_t *ev);
 static void ngx_litestream_peer_close(ngx_litestream_peer_t *peer);
@@ -49,10 +61,14 @@ static void ngx_litestream_peer_synced(ngx_litestream_waiter_t *w,
 static void ngx_litestream_peer_verified(void *data,
     ngx_litestream_verify_result_t *res);
 static void ngx_litestream_peer_answer(ngx_litestream_question_t *qn);
+static void ngx_litestream_peer_free(ngx_litestream_question_t *qn);
 
 
 static ngx_connection_t       *ngx_litestream_ipc_listener;
+static ngx_event_t             ngx_litestream_ipc_timer;
 static ngx_queue_t             ngx_litestream_peers;
+static ngx_uint_t              ngx_litestream_npeers;
+static ngx_uint_t              ngx_litestream_questions;
 
 
 int
@@ -171,6 +187,10 @@ ngx_litestream_ipc_unlisten(void)
         return;
     }
 
+    if (ngx_litestream_ipc_timer.timer_set) {
+        ngx_del_timer(&ngx_litestream_ipc_timer);
+    }
+
     ngx_close_connection(ngx_litestream_ipc_listener);
     ngx_litestream_ipc_listener = NULL;
 
@@ -257,6 +277,7 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
             if (ngx_errno != NGX_EAGAIN) {
                 ngx_log_error(NGX_LOG_CRIT, log, ngx_errno,
                               "litestream: accept4() failed");
+                ngx_litestream_ipc_pause();
             }
 
             return;
@@ -275,6 +296,16 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
             continue;
         }
 
+        /* whoever is the workers' user could take all that there are */
+
+        if (ngx_litestream_npeers >= NGX_LITESTREAM_PEERS
+            && (cred.uid != geteuid()
+                || ngx_litestream_npeers >= NGX_LITESTREAM_PEERS + 16))
+        {
+            (void) close(s);
+            continue;
+        }
+
         peer = ngx_calloc(sizeof(ngx_litestream_peer_t), log);
         c = peer ? ngx_get_connection(s, log) : NULL;
 
@@ -284,8 +315,11 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
             }
 
             (void) close(s);
+            ngx_litestream_ipc_pause();
             return;
         }
+
+        ngx_litestream_npeers++;
 
         peer->c = c;
         peer->pid = cred.pid;
@@ -311,10 +345,42 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
 }
 
 
+/* the listener stays readable: without a pause the loop would spin */
+
+static void
+ngx_litestream_ipc_pause(void)
+{
+    if (ngx_litestream_ipc_timer.timer_set) {
+        return;
+    }
+
+    ngx_litestream_ipc_timer.handler = ngx_litestream_ipc_resume;
+    ngx_litestream_ipc_timer.data = &ngx_litestream_ipc_timer;
+    ngx_litestream_ipc_timer.log = ngx_litestream_sup->log;
+
+    (void) ngx_del_event(ngx_litestream_ipc_listener->read, NGX_READ_EVENT, 0);
+
+    ngx_add_timer(&ngx_litestream_ipc_timer, NGX_LITESTREAM_IPC_PAUSE);
+}
+
+
+static void
+ngx_litestream_ipc_resume(ngx_event_t *ev)
+{
+    if (ngx_add_event(ngx_litestream_ipc_listener->read, NGX_READ_EVENT,
+                      NGX_LEVEL_EVENT)
+        != NGX_OK)
+    {
+        ngx_add_timer(ev, NGX_LITESTREAM_IPC_PAUSE);
+    }
+}
+
+
 static void
 ngx_litestream_peer_read(ngx_event_t *ev)
 {
     ssize_t                 n;
+    ngx_uint_t              turn;
     ngx_connection_t       *c;
     ngx_litestream_msg_t    msg;
     ngx_litestream_peer_t  *peer;
@@ -322,7 +388,7 @@ ngx_litestream_peer_read(ngx_event_t *ev)
     c = ev->data;
     peer = c->data;
 
-    for ( ;; ) {
+    for (turn = 0; turn < NGX_LITESTREAM_IPC_TURN; turn++) {
 
         /* the length of the message, also when there is more than we take */
 
@@ -369,7 +435,7 @@ ngx_litestream_peer_close(ngx_litestream_peer_t *peer)
         ngx_queue_remove(q);
 
         qn = ngx_queue_data(q, ngx_litestream_question_t, queue);
-        ngx_free(qn);
+        ngx_litestream_peer_free(qn);
     }
 
     own = peer->own;
@@ -378,6 +444,8 @@ ngx_litestream_peer_close(ngx_litestream_peer_t *peer)
     ngx_queue_remove(&peer->queue);
     ngx_close_connection(peer->c);
     ngx_free(peer);
+
+    ngx_litestream_npeers--;
 
     if (role == NGX_LITESTREAM_IPC_WORKER) {
         ngx_litestream_worker_gone(own);
@@ -476,11 +544,23 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         }
     }
 
+    /* the client connects anew, and asks again what it still wants to know */
+
+    if (ngx_litestream_questions >= NGX_LITESTREAM_IPC_QUESTIONS) {
+        ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+                      "litestream: %ui questions are without an answer, "
+                      "client %P was disconnected", ngx_litestream_questions,
+                      peer->pid);
+        return NGX_ERROR;
+    }
+
     qn = ngx_calloc(sizeof(ngx_litestream_question_t),
                     ngx_litestream_sup->log);
     if (qn == NULL) {
         return NGX_ERROR;
     }
+
+    ngx_litestream_questions++;
 
     qn->peer = peer;
     qn->msg = *msg;
@@ -585,7 +665,7 @@ ngx_litestream_peer_answer(ngx_litestream_question_t *qn)
     peer = qn->peer;
 
     if (peer == NULL) {
-        ngx_free(qn);
+        ngx_litestream_peer_free(qn);
         return;
     }
 
@@ -596,7 +676,7 @@ ngx_litestream_peer_answer(ngx_litestream_question_t *qn)
                 MSG_NOSIGNAL)
            == (ssize_t) sizeof(ngx_litestream_msg_t))
     {
-        ngx_free(qn);
+        ngx_litestream_peer_free(qn);
         return;
     }
 
@@ -634,8 +714,17 @@ ngx_litestream_peer_write(ngx_event_t *ev)
         }
 
         ngx_queue_remove(q);
-        ngx_free(qn);
+        ngx_litestream_peer_free(qn);
     }
 
     (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+}
+
+
+static void
+ngx_litestream_peer_free(ngx_litestream_question_t *qn)
+{
+    ngx_litestream_questions--;
+
+    ngx_free(qn);
 }

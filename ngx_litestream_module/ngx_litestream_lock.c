@@ -10,6 +10,7 @@
 #include "ngx_litestream_supervisor.h"
 
 #include <sys/file.h>
+#include <sys/resource.h>
 
 
 static ngx_litestream_lock_t  *ngx_litestream_locks;
@@ -268,6 +269,36 @@ ngx_litestream_make_path(ngx_litestream_conf_t *lcf, ngx_log_t *log)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * So many descriptors are needed, besides what nginx has open; more than are
+ * allowed can only be had by root.
+ */
+
+void
+ngx_litestream_files(ngx_uint_t n, ngx_log_t *log)
+{
+    struct rlimit  rlmt;
+
+    n += 256;
+
+    if (getrlimit(RLIMIT_NOFILE, &rlmt) == -1 || rlmt.rlim_cur >= n) {
+        return;
+    }
+
+    if (rlmt.rlim_max < n && geteuid() == 0) {
+        rlmt.rlim_max = n;
+    }
+
+    rlmt.rlim_cur = ngx_min(n, rlmt.rlim_max);
+
+    if (setrlimit(RLIMIT_NOFILE, &rlmt) == -1 || rlmt.rlim_cur < n) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "litestream: %ui open files may be needed, the limit is "
+                      "%ui", n, (ngx_uint_t) rlmt.rlim_cur);
+    }
 }
 
 

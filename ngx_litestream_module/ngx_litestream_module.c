@@ -151,6 +151,9 @@ ngx_litestream_first_start(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
         return NGX_ERROR;
     }
 
+    /* for the locks; others lower or raise their limits on their own */
+    ngx_litestream_files(lcf->dbs.nelts, cycle->log);
+
     rc = ngx_litestream_first_lock(cycle, lcf);
 
     if (rc == NGX_ERROR) {

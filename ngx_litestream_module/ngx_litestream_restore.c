@@ -503,6 +503,15 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         return;
 
     case NGX_LITESTREAM_RESTORED:
+
+        /* of Litestream 0.3, whose backups are not listed */
+
+        if (job->in.text[0]) {
+            ngx_litestream_fail(job, "%s", job->in.text);
+            ngx_litestream_place_clean(db);
+            return;
+        }
+
         break;
     }
 

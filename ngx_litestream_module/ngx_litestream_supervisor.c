@@ -15,6 +15,7 @@
 #include <ngx_channel.h>
 
 
+static void ngx_litestream_supervisor_failed(void);
 static void ngx_litestream_close_old(ngx_cycle_t *cycle);
 static ngx_msec_t ngx_litestream_storm(void);
 static void ngx_litestream_lock_handler(ngx_event_t *ev);
@@ -39,6 +40,7 @@ ngx_uint_t                     ngx_litestream_first;
 
 /* known from the foreground restore, inherited */
 char                           ngx_litestream_known[32];
+static ngx_uint_t              ngx_litestream_begun;
 
 
 int64_t
@@ -170,7 +172,8 @@ ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
 ngx_int_t
 ngx_litestream_supervisor_init(ngx_cycle_t *cycle)
 {
-    ngx_uint_t  i;
+    ngx_uint_t              i, n;
+    ngx_litestream_conf_t  *lcf;
 
     /* init_module runs while ngx_cycle is still the previous one */
 
@@ -183,7 +186,16 @@ ngx_litestream_supervisor_init(ngx_cycle_t *cycle)
 
     ngx_close_listening_sockets(cycle);
 
-    cycle->connection_n = 1024;
+    lcf = ngx_litestream_sup->conf;
+
+    /* jobs of each class, and for each group its log, syncs and polls */
+
+    n = 64 + 3 * ngx_min((ngx_uint_t) lcf->concurrency, lcf->dbs.nelts)
+        + (NGX_LITESTREAM_SYNCS + 4) * lcf->groups.nelts;
+
+    ngx_litestream_files(n + lcf->dbs.nelts, cycle->log);
+
+    cycle->connection_n = n + NGX_LITESTREAM_PEERS + 16;
 
     for (i = 0; cycle->modules[i]; i++) {
         if (cycle->modules[i]->type == NGX_EVENT_MODULE
@@ -215,6 +227,8 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
     ngx_int_t               n;
     ngx_open_file_t        *file;
     ngx_litestream_conf_t  *lcf;
+
+    (void) atexit(ngx_litestream_supervisor_failed);
 
     lcf = ngx_litestream_get_conf(cycle);
 
@@ -268,6 +282,8 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
         exit(1);
     }
 
+    ngx_litestream_begun = 1;
+
     ngx_litestream_sup->tick.handler = ngx_litestream_tick_handler;
     ngx_litestream_sup->tick.log = cycle->log;
     ngx_litestream_sup->tick.data = &ngx_litestream_sup->tick;
@@ -295,6 +311,28 @@ ngx_litestream_supervisor_cycle(ngx_cycle_t *cycle, void *data)
     for ( ;; ) {
         ngx_process_events_and_timers(cycle);
     }
+}
+
+
+/*
+ * Called by exit().  nginx's event modules say exit(2) when they cannot have
+ * what they need, and a supervisor that cannot begin is respawned at once: it
+ * is to be tried again, after a pause.
+ */
+
+static void
+ngx_litestream_supervisor_failed(void)
+{
+    if (ngx_litestream_begun) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "litestream: the supervisor could not be started");
+
+    ngx_msleep(1000);
+
+    _exit(1);
 }
 
 

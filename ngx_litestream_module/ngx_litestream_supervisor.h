@@ -53,6 +53,9 @@
 /* syncs in flight on one control socket */
 #define NGX_LITESTREAM_SYNCS          16
 
+/* connections on supervisor.sock: workers of two masters and more */
+#define NGX_LITESTREAM_PEERS          1024
+
 
 typedef struct ngx_litestream_proc_s    ngx_litestream_proc_t;
 typedef struct ngx_litestream_job_s     ngx_litestream_job_t;
@@ -402,6 +405,7 @@ char *ngx_litestream_locked(void);
 ngx_uint_t ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds,
     ngx_uint_t n);
 int ngx_litestream_dir_fd(ngx_litestream_db_t *db);
+void ngx_litestream_files(ngx_uint_t n, ngx_log_t *log);
 void ngx_litestream_orphans(ngx_litestream_conf_t *lcf, ngx_log_t *log);
 
 /* ngx_litestream_foreground.c */

@@ -15,9 +15,11 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(12);
+    ->has_daemon(qw/litestream sqlite3/)->plan(22);
 
 my $dir = $t->testdir;
+
+$t->fake();
 
 $t->write_file_expand('nginx.conf', <<'EOC');
 
@@ -71,8 +73,28 @@ rename $db->path, "$dir/moved" or die "rename() failed: $!\n";
 
 refused('its WAL');
 
+# a file of 0 bytes has taken its place
+
+$t->stop_daemon($pid);
+$db->remove();
+
+Test::Litestream::DB->make($db->path, rows => 1);
+$pid = $db->hold('SELECT count(*) FROM t;');
+$db->remove();
+$t->as_user($db->user, 'touch', $db->path);
+
+refused('0 bytes');
+
+# a backup of Litestream 0.3 is restored, but not listed
+
+unlink $db->path;
+$t->fake_mode('ltx: stdout []', 'ltx: exit 0');
+
+refused('no list');
+
 # it has ended
 
+$t->fake_mode();
 $t->stop_daemon($pid);
 
 my ($rc, $err) = $t->try_run();
