@@ -844,7 +844,7 @@ sub read_log {
 
     if (open my $f, '<', "$self->{testdir}/error.log") {
         local $/;
-        seek $f, $mark, 0 if $mark && $mark < -s $f;
+        seek $f, $mark, 0 if $mark && $mark <= -s $f;
         $text = <$f> // '';
     }
 
