@@ -45,15 +45,16 @@ refused('list without a reason', 'cannot be read', 'ltx: exit 1');
 refused('list, a signal', 'cannot be read', 'ltx: kill KILL');
 refused('list is garbage', 'cannot be understood', 'ltx: stdout [{"level":',
     'ltx: exit 0');
+
 # within the timeout
 
-conf('timeout=1s');
+conf('timeout=2s');
 
 refused('list hangs', "no answer within the timeout: retrying $sftp",
     "ltx: stderr retrying $sftp", 'ltx: hang');
 
 refused('restore hangs',
-    "made no progress within 1 s: retrying $sftp", "restore: stderr $s3",
+    "made no progress within 2 s: retrying $sftp", "restore: stderr $s3",
     "restore: stderr retrying $sftp", 'restore: hang');
 
 conf('timeout=60s');
