@@ -70,9 +70,12 @@ my ($done, %memory, %files) = (0);
 for (1 .. $reloads) {
     $done += $t->reload();
 
+    next unless $_ == 5;
+
     # the first ones make what stays
 
-    remember() if $_ == 5;
+    $t->waituntil(sub { 2 == $t->worker_pids(all => 1) }, 20);
+    remember() for 1 .. 5;
 }
 
 is($done, $reloads, 'reloads');
@@ -85,10 +88,12 @@ ok($t->waituntil(sub { 2 == $t->worker_pids(all => 1) }, 20), 'two workers');
 
 my %before = (memory => { %memory }, files => { %files });
 
+%files = ();
+
 for my $who (qw/ supervisor master /) {
     ok($t->waituntil(sub {
         remember();
-        return $files{$who} == $before{files}{$who};
+        return $files{$who} <= $before{files}{$who};
     }), "$who: descriptors") or diag("$before{files}{$who}, $files{$who}");
 
     cmp_ok($memory{$who}, '<=', $before{memory}{$who} + 400,
@@ -115,15 +120,19 @@ is(join(' ', $writer->lost(scalar $db->restore($url), @acked)), '',
     'none was lost');
 
 
-# what is there when nothing is under way: an answer of Litestream is not
+# descriptors: the least that is seen, since answers of Litestream come and go
 
 sub remember {
     my %pids = (supervisor => $super, master => $t->master_pid);
 
     for (keys %pids) {
         $memory{$_} = proc_status($pids{$_})->{RssAnon} =~ s/ kB//r;
-        $files{$_} = grep { $_->{target} !~ /^socket:/ } fds($pids{$_});
+
+        my $n = fds($pids{$_});
+        $files{$_} = $n if $n < ($files{$_} // 1000);
     }
+
+    select undef, undef, undef, 0.03;
 }
 
 

@@ -565,7 +565,8 @@ sub _titles {
 
     for my $pid (grep { $title{$_} !~ /^nginx: / } @pids) {
         $log //= $self->read_log;
-        $title{$pid} = "nginx: $1" if $log =~ /.*\bstart (.+) \Q$pid\E$/m;
+        $title{$pid} = "nginx: $1"
+            while $log =~ /\[notice\] \d+#\d+: start (.+) $pid$/mg;
         $title{$pid} .= ' is shutting down'
             if $log =~ / \Q$pid\E#\d+: (gracefully shutting down|exiting)/;
     }
