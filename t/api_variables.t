@@ -14,7 +14,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http rewrite map/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(18);
+    ->has_daemon(qw/litestream sqlite3/)->plan(19);
 
 my $dir = $t->testdir;
 
@@ -102,6 +102,10 @@ like($t->read_file('lag.log'), qr!^uri=/header ready=1 lag=-$!m,
     'log_format: unknown');
 
 # the largest: it grows while Litestream is stopped, and is that of the status
+
+ok($t->waituntil(sub {
+    2 == @{ ($t->control('/list') || {})->{databases} || [] };
+}), 'Litestream has both');
 
 my ($pid) = $t->litestream_pids;
 

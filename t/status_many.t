@@ -69,16 +69,17 @@ is($st->{ready}, 1, 'ready');
 is(scalar @{ $st->{litestream} }, 1, 'one Litestream');
 is(scalar(my @pids = $t->litestream_pids), 1, 'one process');
 
-my @own = grep {
-    my $alias = $alias[$_];
-    my $s = $st->{databases}[$_];
+ok($t->waituntil(sub {
+    my $dbs = $t->status->{databases};
 
-    $s->{alias} eq $alias && $s->{path} eq $db{$alias}->path
-        && $s->{replica}{url} eq "file://$dir/replica/$alias"
-        && $s->{size} == $db{$alias}->size && $s->{txid};
-} 0 .. N - 1;
+    return N == grep {
+        my ($alias, $s) = ($alias[$_], $dbs->[$_]);
 
-is(scalar @own, N, 'each with what is its own, in order');
+        $s->{alias} eq $alias && $s->{path} eq $db{$alias}->path
+            && $s->{replica}{url} eq "file://$dir/replica/$alias"
+            && $s->{size} == $db{$alias}->size && $s->{txid};
+    } 0 .. N - 1;
+}), 'each with what is its own, in order');
 
 my $one = $t->status('db17');
 

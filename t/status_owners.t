@@ -17,7 +17,7 @@ use Test::Litestream::Command qw/ ids /;
 use Test::Litestream::Proc qw/ config_of /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(45);
+    ->has_daemon(qw/litestream sqlite3/)->plan(46);
 
 my $dir = $t->testdir;
 
@@ -78,7 +78,13 @@ $t->run();
 is($t->waitforstate($_, 'replicating'), 'replicating', "$_: replicating")
     for qw/ a b /;
 
-# a Litestream for each
+# a Litestream for each; it is started anew for databases that were looked at
+# too late for the first start
+
+ok($t->waituntil(sub {
+    3 == map { @{ ($t->control('/list', pid => $_) || {})->{databases} || [] } }
+        $t->litestream_pids;
+}), 'all that may be replicated are');
 
 my @pids = $t->litestream_pids;
 my %pid = map { $t->uid_of($_)->{uid}[0] => $_ } @pids;

@@ -16,7 +16,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(27);
+    ->has_daemon(qw/litestream sqlite3/)->plan(28);
 
 my $dir = $t->testdir;
 
@@ -100,7 +100,12 @@ chmod 0700, @dirs;
 
 is(post('other', '10s')->{status}, 200, 'it can again');
 
-# a Litestream that does not answer
+# a Litestream that does not answer; it is started anew for databases that
+# were looked at too late for the first start
+
+ok($t->waituntil(sub {
+    3 == @{ ($t->control('/list') || {})->{databases} || [] };
+}), 'Litestream has all that it may have');
 
 my ($pid) = $t->litestream_pids;
 
