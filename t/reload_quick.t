@@ -91,7 +91,7 @@ for my $pause (0.15, 0.3, 0.02) {
 
         # only the last one has another database
 
-        $text =~ s/^( *litestream_db)( +)app(.*)$/$&\n$1$2two $dir\/two\/db.sqlite3;/m
+        $text =~ s!^( *litestream_db +)app.*$!$&\n$1two $dir/two/db.sqlite3;!m
             if $_ == 3;
 
         my $mark = $t->log_mark;

@@ -68,7 +68,8 @@ for my $n (1, 2) {
 
     # all: commits right before it are in the replica
 
-    $t->write_file('nginx.conf', $conf =~ s/^ *litestream_(db|replica|api).*//mgr);
+    $t->write_file('nginx.conf',
+        $conf =~ s/^ *litestream_(db|replica|api).*//mgr);
 
     $rows += 2;
     $_->insert(2) for values %db;

@@ -52,7 +52,7 @@ EOF
 
 $t->state_path("$dir/home/a/b/state");
 $t->write_file_expand('nginx.conf', $t->read_file('nginx.conf')
-    =~ s!litestream_state_path \S+;!litestream_state_path $dir/home/a/b/state;!r);
+    =~ s!(litestream_state_path) \S+;!$1 $dir/home/a/b/state;!r);
 
 my $home = $t->db_dir('home');
 my $db = $t->db('app', rows => 3);

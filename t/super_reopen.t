@@ -78,10 +78,12 @@ for my $time (1, 2) {
 
     $t->signal('KILL', $old);
 
+    my $re = qr/process $old of group \S+ exited/;
+
     ok($t->waituntil(sub {
-        ($t->read_file('litestream.log') // '') =~ /process $old of group \S+ exited/
+        ($t->read_file('litestream.log') // '') =~ $re
     }), "$time: which it uses");
-    unlike($t->read_file("litestream.log.$time"), qr/process $old of group \S+ exited/,
+    unlike($t->read_file("litestream.log.$time"), $re,
         "$time: and not the old ones");
 }
 

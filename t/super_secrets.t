@@ -70,7 +70,7 @@ $t->fake_mode('stdout before',
     "stdout {\"level\":\"INFO\",\"msg\":\"secret-access-key: $lost\"}",
     "stderr password=$lost",
     "stderr Authorization: Basic $lost",
-    "stdout {\"level\":\"ERROR\",\"msg\":\"no\",\"error\":\"token=$lost gone\"}",
+    qq(stdout {"level":"ERROR","msg":"no","error":"token=$lost gone"}),
     "stdout a\tb\e[31m",
     "stderr Error: sftp://me:$lost\@host: no",
     'exit 1');
