@@ -6,12 +6,14 @@
 
 /*
  * The status file.  It has a fixed size (sparse) and a fixed layout: one
- * record for the supervisor, then groups, then databases, each behind a
- * sequence counter that is odd while the record is being written.  The
- * lock's holder writes it with pwrite(): a full disk is an error there, not
- * a SIGBUS.  Everybody else maps it read-only.  It is never replaced, so
- * that a mapping stays good over reloads and respawns, unless its layout is
- * not ours: workers of another version go on with theirs.
+ * record for the supervisor, then groups, then databases.  Each has two
+ * copies behind a sequence counter whose lowest bit names the one that
+ * counts: the other one is written, then the counter.  So a writer that is
+ * interrupted, or dies, is never waited for.  The lock's holder writes with
+ * pwrite(): a full disk is an error there, not a SIGBUS.  Everybody else maps
+ * the file read-only.  It is never replaced, so that a mapping stays good
+ * over reloads and respawns, unless its layout is not ours: workers of
+ * another version go on with theirs.
  */
 
 
@@ -31,21 +33,21 @@ typedef struct {
 typedef struct {
     uint32_t                       seq;
     uint32_t                       pad;
-    ngx_litestream_super_status_t  st;
+    ngx_litestream_super_status_t  st[2];
 } ngx_litestream_super_rec_t;
 
 
 typedef struct {
     uint32_t                       seq;
     uint32_t                       pad;
-    ngx_litestream_group_status_t  st;
+    ngx_litestream_group_status_t  st[2];
 } ngx_litestream_group_rec_t;
 
 
 typedef struct {
     uint32_t                       seq;
     uint32_t                       pad;
-    ngx_litestream_db_status_t     st;
+    ngx_litestream_db_status_t     st[2];
 } ngx_litestream_db_rec_t;
 
 
@@ -61,6 +63,7 @@ typedef struct {
 static ngx_int_t ngx_litestream_status_valid(int fd);
 static int ngx_litestream_status_new(ngx_str_t *name);
 static ngx_int_t ngx_litestream_status_copy(void *rec, void *st, size_t size);
+static uint64_t ngx_litestream_status_id(ngx_litestream_db_rec_t *rec);
 static void ngx_litestream_status_put(off_t off, void *st, size_t size);
 static void ngx_litestream_status_carry(void);
 
@@ -70,7 +73,6 @@ static dev_t                          ngx_litestream_status_dev;
 static ino_t                          ngx_litestream_status_ino;
 static int                            ngx_litestream_status_fd = -1;
 static ngx_uint_t                     ngx_litestream_status_failed;
-static uint32_t                       ngx_litestream_status_seq;
 
 
 /*
@@ -166,21 +168,17 @@ ngx_litestream_status_copy(void *rec, void *st, size_t size)
 
     p = rec;
 
-    /* the writer needs some microseconds for a record */
+    /* written twice while it is copied: that happens once at most */
 
-    for (n = 0; n < 10000; n++) {
+    for (n = 0; n < 100; n++) {
 
         seq = *p;
-
-        if (seq & 1) {
-            ngx_cpu_pause();
-            continue;
-        }
 
         ngx_memory_barrier();
         __sync_synchronize();
 
-        ngx_memcpy(st, (u_char *) rec + 2 * sizeof(uint32_t), size);
+        ngx_memcpy(st, (u_char *) rec + 2 * sizeof(uint32_t)
+                       + (seq & 1) * size, size);
 
         __sync_synchronize();
 
@@ -188,8 +186,6 @@ ngx_litestream_status_copy(void *rec, void *st, size_t size)
             return NGX_OK;
         }
     }
-
-    /* a writer that died in between: its successor writes all anew */
 
     return NGX_DECLINED;
 }
@@ -227,6 +223,13 @@ ngx_litestream_status_group(ngx_uint_t n, ngx_litestream_group_status_t *st)
 }
 
 
+static uint64_t
+ngx_litestream_status_id(ngx_litestream_db_rec_t *rec)
+{
+    return rec->st[*(volatile uint32_t *) &rec->seq & 1].id;
+}
+
+
 ngx_int_t
 ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
     ngx_litestream_db_status_t *st)
@@ -241,7 +244,9 @@ ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
         return NGX_DECLINED;
     }
 
-    if (hint >= NGX_LITESTREAM_MAX_DBS || map->dbs[hint].st.id != id) {
+    if (hint >= NGX_LITESTREAM_MAX_DBS
+        || ngx_litestream_status_id(&map->dbs[hint]) != id)
+    {
 
         if (ngx_litestream_status_super(&super) != NGX_OK) {
             return NGX_DECLINED;
@@ -250,7 +255,7 @@ ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
         n = ngx_min(super.dbs, NGX_LITESTREAM_MAX_DBS);
 
         for (i = 0; i < n; i++) {
-            if (map->dbs[i].st.id == id) {
+            if (ngx_litestream_status_id(&map->dbs[i]) == id) {
                 break;
             }
         }
@@ -347,7 +352,8 @@ ngx_litestream_status_create(void)
     for (i = conf->dbs.nelts; i < old.dbs && i < NGX_LITESTREAM_MAX_DBS; i++) {
         ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dbs)
                                   + i * sizeof(ngx_litestream_db_rec_t),
-                                  &rec.st, sizeof(rec.st));
+                                  rec.st,
+                                  sizeof(ngx_litestream_db_status_t));
     }
 
     for (i = conf->groups.nelts;
@@ -357,7 +363,7 @@ ngx_litestream_status_create(void)
         ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t,
                                            groups)
                                   + i * sizeof(ngx_litestream_group_rec_t),
-                                  &rec.st,
+                                  rec.st,
                                   sizeof(ngx_litestream_group_status_t));
     }
 
@@ -502,7 +508,7 @@ static void
 ngx_litestream_status_put(off_t off, void *st, size_t size)
 {
     int       fd;
-    uint32_t  seq[2];
+    uint32_t  seq;
 
     fd = ngx_litestream_status_fd;
 
@@ -510,22 +516,16 @@ ngx_litestream_status_put(off_t off, void *st, size_t size)
         return;
     }
 
-    /* one counter for all records: only odd, even and different matter */
-
-    ngx_litestream_status_seq += 2;
-
-    seq[0] = ngx_litestream_status_seq | 1;
-    seq[1] = 0;
-
-    if (pwrite(fd, seq, sizeof(seq), off) != (ssize_t) sizeof(seq)
-        || pwrite(fd, st, size, off + sizeof(seq)) != (ssize_t) size)
-    {
+    if (pread(fd, &seq, sizeof(seq), off) != (ssize_t) sizeof(seq)) {
         goto failed;
     }
 
-    seq[0]++;
+    seq++;
 
-    if (pwrite(fd, seq, sizeof(seq), off) != (ssize_t) sizeof(seq)) {
+    if (pwrite(fd, st, size, off + 2 * sizeof(seq) + (seq & 1) * size)
+        != (ssize_t) size
+        || pwrite(fd, &seq, sizeof(seq), off) != (ssize_t) sizeof(seq))
+    {
         goto failed;
     }
 
