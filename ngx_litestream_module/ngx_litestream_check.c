@@ -58,6 +58,8 @@ ngx_litestream_check(ngx_litestream_rdb_t *rdb)
     job->run = ngx_litestream_check_run;
     job->done = ngx_litestream_check_done;
     job->timeout = ngx_litestream_sup->conf->restore_timeout + 5000;
+    job->in.rc = ngx_litestream_lock_db(rdb->db, job->in.text,
+                                        sizeof(job->in.text));
 
     rdb->job = job;
     rdb->checking = 1;
@@ -203,6 +205,11 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
 
     job->result.size = -1;
     job->result.seq = 1;
+
+    if (job->in.rc != NGX_OK) {
+        ngx_litestream_fail(job, "%s", job->in.text);
+        return;
+    }
 
     if (ngx_litestream_identity(db->path.data, &job->result.dev,
                                 &job->result.ino, &job->result.size)

@@ -448,7 +448,8 @@ ngx_litestream_release(void)
 static void
 ngx_litestream_follow_handler(ngx_event_t *ev)
 {
-    if (ngx_litestream_lock(ngx_litestream_sup->conf, ngx_litestream_sup->log)
+    if (ngx_litestream_lock(ngx_litestream_sup->conf, 1,
+                            ngx_litestream_sup->log)
         == NGX_OK)
     {
         /* the master respawns us */

@@ -30,7 +30,8 @@ ngx_litestream_place_prepare(ngx_litestream_job_t *job)
 
     db = job->rdb->db;
 
-    if (db->restore == NGX_LITESTREAM_RESTORE_OFF
+    if (job->in.rc != NGX_OK
+        || db->restore == NGX_LITESTREAM_RESTORE_OFF
         || (lstat((char *) db->path.data, &st) == 0 && st.st_size > 0))
     {
         return;

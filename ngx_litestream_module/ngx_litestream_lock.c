@@ -11,11 +11,24 @@
 
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
+
+
+static ngx_int_t ngx_litestream_lock_add(u_char *path, ngx_uint_t max,
+    ngx_log_t *log);
+static ngx_uint_t ngx_litestream_lock_used(ngx_litestream_lock_t *lock);
+static pid_t ngx_litestream_lock_pid(void);
 
 
 static ngx_litestream_lock_t  *ngx_litestream_locks;
 static ngx_uint_t              ngx_litestream_nlocks;
+static ngx_uint_t              ngx_litestream_maxlocks;
+
+/* what was found locked at last */
 static char                    ngx_litestream_busy[1024];
+static ngx_uint_t              ngx_litestream_busy_state;
+static dev_t                   ngx_litestream_busy_dev;
+static ino_t                   ngx_litestream_busy_ino;
 
 
 /*
@@ -23,92 +36,268 @@ static char                    ngx_litestream_busy[1024];
  * directories themselves: nothing is made.  The descriptors are inherited by
  * whatever could write, so that a lock lives as long as that.  NGX_BUSY: one
  * is held by somebody else (ngx_litestream_locked() tells which), none is
- * kept.  The process that becomes the master, and supervisors; does not wait.
+ * kept; alone: only the state directory must be had, as everybody who may read
+ * a directory can lock it.  What is missing or busy then is tried again by
+ * ngx_litestream_lock_db().  The process that becomes the master, and
+ * supervisors; does not wait.
  */
 
 ngx_int_t
-ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_log_t *log)
+ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_uint_t alone,
+    ngx_log_t *log)
 {
-    int                      fd;
-    u_char                  *path;
-    ngx_uint_t               i, j;
-    struct stat              st;
-    ngx_litestream_db_t    **dbs;
-    ngx_litestream_lock_t   *lock;
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    ngx_litestream_db_t  **dbs;
 
     ngx_litestream_unlock();
 
-    ngx_litestream_locks = ngx_alloc((lcf->dbs.nelts + 1)
-                                     * sizeof(ngx_litestream_lock_t), log);
-    if (ngx_litestream_locks == NULL) {
-        return NGX_ERROR;
+    rc = ngx_litestream_lock_add(lcf->state_path.data, lcf->dbs.nelts + 1,
+                                 log);
+
+    ngx_litestream_busy_state = (rc == NGX_BUSY);
+
+    if (rc != NGX_OK) {
+
+        if (rc == NGX_DECLINED) {
+            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                          "litestream: \"%V\" cannot be locked",
+                          &lcf->state_path);
+            rc = NGX_ERROR;
+        }
+
+        goto failed;
     }
 
     dbs = lcf->dbs.elts;
 
-    for (i = 0; i <= lcf->dbs.nelts; i++) {
+    for (i = 0; i < lcf->dbs.nelts; i++) {
 
-        path = i ? dbs[i - 1]->dir.data : lcf->state_path.data;
+        rc = ngx_litestream_lock_add(dbs[i]->dir.data, lcf->dbs.nelts + 1,
+                                     log);
 
-        fd = open((char *) path, O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-
-        if (fd == -1 || fstat(fd, &st) == -1) {
-            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                          "litestream: open() \"%s\" failed", path);
-
-            if (fd != -1) {
-                (void) close(fd);
-            }
-
-            if (i == 0) {
-                ngx_litestream_unlock();
-                return NGX_ERROR;
-            }
-
-            /* its own databases will tell, the others go on */
-
-            continue;
+        if (rc == NGX_ERROR || (rc == NGX_BUSY && !alone)) {
+            goto failed;
         }
-
-        for (j = 0; j < ngx_litestream_nlocks; j++) {
-            if (ngx_litestream_locks[j].dev == st.st_dev
-                && ngx_litestream_locks[j].ino == st.st_ino)
-            {
-                break;
-            }
-        }
-
-        if (j < ngx_litestream_nlocks) {
-            (void) close(fd);
-            continue;
-        }
-
-        if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
-
-            if (ngx_errno == EWOULDBLOCK) {
-                (void) snprintf(ngx_litestream_busy,
-                                sizeof(ngx_litestream_busy), "%s",
-                                (char *) path);
-                (void) close(fd);
-                ngx_litestream_unlock();
-                return NGX_BUSY;
-            }
-
-            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
-                          "litestream: flock() \"%s\" failed", path);
-            (void) close(fd);
-            ngx_litestream_unlock();
-            return NGX_ERROR;
-        }
-
-        lock = &ngx_litestream_locks[ngx_litestream_nlocks++];
-
-        lock->fd = fd;
-        lock->dev = st.st_dev;
-        lock->ino = st.st_ino;
     }
 
     return NGX_OK;
+
+failed:
+
+    ngx_litestream_unlock();
+
+    return rc;
+}
+
+
+/*
+ * NGX_BUSY: somebody else has it; NGX_DECLINED: it cannot be opened, or its
+ * file system has no locks; NGX_ERROR: no memory.
+ */
+
+static ngx_int_t
+ngx_litestream_lock_add(u_char *path, ngx_uint_t max, ngx_log_t *log)
+{
+    int                     fd;
+    ngx_err_t               err;
+    ngx_uint_t              i;
+    struct stat             st;
+    ngx_litestream_lock_t  *lock;
+
+    if (ngx_litestream_locks == NULL) {
+
+        ngx_litestream_locks = ngx_alloc(max * sizeof(ngx_litestream_lock_t),
+                                         log);
+        if (ngx_litestream_locks == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_litestream_maxlocks = max;
+    }
+
+    fd = open((char *) path, O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
+
+    if (fd == -1) {
+        return NGX_DECLINED;
+    }
+
+    if (fstat(fd, &st) == -1) {
+        err = ngx_errno;
+        (void) close(fd);
+        ngx_set_errno(err);
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < ngx_litestream_nlocks; i++) {
+        if (ngx_litestream_locks[i].dev == st.st_dev
+            && ngx_litestream_locks[i].ino == st.st_ino)
+        {
+            (void) close(fd);
+            return NGX_OK;
+        }
+    }
+
+    if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
+        err = ngx_errno;
+        (void) close(fd);
+
+        if (err == EWOULDBLOCK) {
+            (void) snprintf(ngx_litestream_busy, sizeof(ngx_litestream_busy),
+                            "%s", (char *) path);
+            ngx_litestream_busy_dev = st.st_dev;
+            ngx_litestream_busy_ino = st.st_ino;
+            return NGX_BUSY;
+        }
+
+        ngx_set_errno(err);
+        return NGX_DECLINED;
+    }
+
+    /* directories that were replaced: those of old are of no use any more */
+
+    for (i = 1; i < ngx_litestream_nlocks; /* void */ ) {
+
+        if (ngx_litestream_nlocks < ngx_litestream_maxlocks) {
+            break;
+        }
+
+        if (ngx_litestream_lock_used(&ngx_litestream_locks[i])) {
+            i++;
+            continue;
+        }
+
+        (void) close(ngx_litestream_locks[i].fd);
+        ngx_litestream_locks[i] =
+            ngx_litestream_locks[--ngx_litestream_nlocks];
+    }
+
+    if (ngx_litestream_nlocks == ngx_litestream_maxlocks) {
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    lock = &ngx_litestream_locks[ngx_litestream_nlocks++];
+
+    lock->fd = fd;
+    lock->dev = st.st_dev;
+    lock->ino = st.st_ino;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_litestream_lock_used(ngx_litestream_lock_t *lock)
+{
+    ngx_uint_t             i;
+    struct stat            st;
+    ngx_litestream_db_t  **dbs;
+
+    dbs = ngx_litestream_sup->conf->dbs.elts;
+
+    for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
+
+        if (stat((char *) dbs[i]->dir.data, &st) == 0
+            && st.st_dev == lock->dev && st.st_ino == lock->ino)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * Supervisor, before a job of a database is started: its directory is locked,
+ * now if not yet.  Not NGX_OK: text, of size bytes, says why not.
+ */
+
+ngx_int_t
+ngx_litestream_lock_db(ngx_litestream_db_t *db, char *text, size_t size)
+{
+    pid_t      pid;
+    ngx_int_t  rc;
+
+    if (ngx_litestream_dir_fd(db) != -1) {
+        return NGX_OK;
+    }
+
+    rc = ngx_litestream_lock_add(db->dir.data,
+                                 ngx_litestream_sup->conf->dbs.nelts + 1,
+                                 ngx_litestream_sup->log);
+
+    switch (rc) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_BUSY:
+        pid = ngx_litestream_lock_pid();
+
+        if (pid) {
+            (void) snprintf(text, size, "directory \"%s\" is locked by "
+                            "process %d", (char *) db->dir.data, (int) pid);
+        } else {
+            (void) snprintf(text, size, "directory \"%s\" is locked by "
+                            "another process", (char *) db->dir.data);
+        }
+
+        break;
+
+    case NGX_DECLINED:
+
+        if (ngx_errno == NGX_ENOENT) {
+            (void) snprintf(text, size, "directory \"%s\" is missing",
+                            (char *) db->dir.data);
+            break;
+        }
+
+        /* fall through */
+
+    default:
+        (void) snprintf(text, size, "directory \"%s\" cannot be locked: %s",
+                        (char *) db->dir.data, strerror(errno));
+    }
+
+    return rc;
+}
+
+
+/* who holds what was found locked at last; 0: it cannot be told */
+
+static pid_t
+ngx_litestream_lock_pid(void)
+{
+    int                 pid;
+    FILE               *fp;
+    char                line[256], type[16];
+    unsigned            major, minor;
+    unsigned long long  ino;
+
+    fp = fopen("/proc/locks", "re");
+    if (fp == NULL) {
+        return 0;
+    }
+
+    while (fgets(line, sizeof(line), fp)) {
+
+        if (sscanf(line, "%*s %15s %*s %*s %d %x:%x:%llu", type, &pid, &major,
+                   &minor, &ino)
+            == 5
+            && strcmp(type, "FLOCK") == 0
+            && makedev(major, minor) == ngx_litestream_busy_dev
+            && ino == ngx_litestream_busy_ino)
+        {
+            (void) fclose(fp);
+            return ngx_max(pid, 0);
+        }
+    }
+
+    (void) fclose(fp);
+
+    return 0;
 }
 
 
@@ -139,9 +328,13 @@ ngx_litestream_lock_held(void)
 }
 
 
+/* state: set when it is the state directory */
+
 char *
-ngx_litestream_locked(void)
+ngx_litestream_locked(ngx_uint_t *state)
 {
+    *state = ngx_litestream_busy_state;
+
     return ngx_litestream_busy;
 }
 

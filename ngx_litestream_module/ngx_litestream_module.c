@@ -17,6 +17,10 @@
 #include <dlfcn.h>
 
 
+/* how long a start waits for a stranger who has locked a directory, ms */
+#define NGX_LITESTREAM_STRANGER  3000
+
+
 static void *ngx_litestream_create_conf(ngx_cycle_t *cycle);
 static char *ngx_litestream_init_conf(ngx_cycle_t *cycle, void *conf);
 static void ngx_litestream_cleanup(void *data);
@@ -198,22 +202,28 @@ ngx_litestream_first_start(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
 /*
  * NGX_OK: the lock is ours; NGX_BUSY: this is an upgrade, the old binary's
  * supervisor holds it.  What else may hold it, a Litestream that finishes its
- * last sync, is waited for.
+ * last sync, is waited for; a stranger who has locked the directory of a
+ * database keeps only that one from being replicated.
  */
 
 static ngx_int_t
 ngx_litestream_first_lock(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
 {
-    ngx_int_t   rc;
-    ngx_msec_t  waited;
+    char        *locked;
+    ngx_int_t    rc;
+    ngx_uint_t   state;
+    ngx_msec_t   waited;
 
     for (waited = 0; /* void */ ; waited += 50) {
 
-        rc = ngx_litestream_lock(lcf, cycle->log);
+        rc = ngx_litestream_lock(lcf, waited >= NGX_LITESTREAM_STRANGER,
+                                 cycle->log);
 
         if (rc != NGX_BUSY) {
             return rc;
         }
+
+        locked = ngx_litestream_locked(&state);
 
         if (ngx_litestream_ipc_probe(&lcf->socket, 0, cycle->log) == NGX_OK) {
 
@@ -231,7 +241,7 @@ ngx_litestream_first_lock(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
             }
         }
 
-        if (waited % 1000 == 0 && waited > lcf->shutdown_timeout) {
+        if (state && waited % 1000 == 0 && waited > lcf->shutdown_timeout) {
             ngx_litestream_orphans(lcf, cycle->log);
         }
 
@@ -239,15 +249,14 @@ ngx_litestream_first_lock(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
             ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                           "litestream: \"%s\" is still locked by another "
                           "process: is another nginx or its Litestream "
-                          "running on it?", ngx_litestream_locked());
+                          "running on it?", locked);
             return NGX_ERROR;
         }
 
         if (waited == 1000) {
             ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
                           "litestream: waiting for the last supervisor or "
-                          "Litestream to finish, \"%s\" is locked",
-                          ngx_litestream_locked());
+                          "Litestream to finish, \"%s\" is locked", locked);
         }
 
         ngx_msleep(50);

@@ -136,6 +136,8 @@ ngx_litestream_place(ngx_litestream_rdb_t *rdb)
     job->timeout = ngx_litestream_sup->conf->restore_timeout + 5000;
     job->in.txid = rdb->seen_txid;
     job->in.from = rdb->seen_at;
+    job->in.rc = ngx_litestream_lock_db(rdb->db, job->in.text,
+                                        sizeof(job->in.text));
 
     rdb->job = job;
 
@@ -315,6 +317,11 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     job->result.total = -1;
     empty = 0;
+
+    if (job->in.rc != NGX_OK) {
+        ngx_litestream_fail(job, "%s", job->in.text);
+        return;
+    }
 
     /* Litestream would make it, on whatever is below a missing mount */
 

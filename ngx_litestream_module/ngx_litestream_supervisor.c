@@ -418,14 +418,26 @@ ngx_litestream_storm(void)
 static void
 ngx_litestream_lock_handler(ngx_event_t *ev)
 {
+    char        *locked;
     ngx_int_t    rc;
+    ngx_uint_t   alone, state;
     ngx_msec_t   waited, delay;
 
     if (ngx_litestream_sup->quitting || ngx_litestream_sup->terminating) {
         return;
     }
 
-    rc = ngx_litestream_lock(ngx_litestream_sup->conf,
+    waited = ngx_current_msec - ngx_litestream_sup->lock_since;
+
+    /*
+     * with another state path the last supervisor still has the directories
+     * of the databases; else whoever has one is a stranger
+     */
+
+    alone = !ngx_litestream_sup->ask_handover
+            || waited > ngx_litestream_sup->conf->shutdown_timeout + 1000;
+
+    rc = ngx_litestream_lock(ngx_litestream_sup->conf, alone,
                              ngx_litestream_sup->log);
 
     if (rc == NGX_OK) {
@@ -433,7 +445,6 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
         return;
     }
 
-    waited = ngx_current_msec - ngx_litestream_sup->lock_since;
     delay = (rc == NGX_ERROR) ? 1000 : waited < 1000 ? 10 : 100;
 
     if (rc == NGX_BUSY) {
@@ -452,10 +463,11 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
         if (waited / 10000 > ngx_litestream_sup->lock_said) {
             ngx_litestream_sup->lock_said = waited / 10000;
 
+            locked = ngx_litestream_locked(&state);
+
             ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
                           "litestream: supervisor %P stands by, \"%s\" is "
-                          "locked for %M s", ngx_pid, ngx_litestream_locked(),
-                          waited / 1000);
+                          "locked for %M s", ngx_pid, locked, waited / 1000);
         }
     }
 

@@ -398,10 +398,13 @@ void ngx_litestream_exit(int status);
 
 ngx_int_t ngx_litestream_make_path(ngx_litestream_conf_t *lcf,
     ngx_log_t *log);
-ngx_int_t ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_log_t *log);
+ngx_int_t ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_uint_t alone,
+    ngx_log_t *log);
+ngx_int_t ngx_litestream_lock_db(ngx_litestream_db_t *db, char *text,
+    size_t size);
 void ngx_litestream_unlock(void);
 ngx_uint_t ngx_litestream_lock_held(void);
-char *ngx_litestream_locked(void);
+char *ngx_litestream_locked(ngx_uint_t *state);
 ngx_uint_t ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds,
     ngx_uint_t n);
 int ngx_litestream_dir_fd(ngx_litestream_db_t *db);
