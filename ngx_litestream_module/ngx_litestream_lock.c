@@ -497,8 +497,8 @@ ngx_litestream_files(ngx_uint_t n, ngx_log_t *log)
 
 /*
  * A supervisor was killed, and its Litestream, which should have finished its
- * last sync, still holds the lock after litestream_shutdown_timeout: kills
- * it.  Whoever waits for the lock; does not wait.
+ * last sync, still holds the lock: kills it.  Whoever waits for the lock; does
+ * not wait.
  */
 
 void

@@ -450,14 +450,19 @@ ngx_litestream_lock_handler(ngx_event_t *ev)
     if (rc == NGX_BUSY) {
 
         if (!ngx_litestream_ask_holder()
-            && waited > ngx_litestream_sup->conf->shutdown_timeout + 1000
+            && waited > ngx_min(ngx_litestream_sup->conf->shutdown_timeout,
+                                NGX_LITESTREAM_ORPHAN)
             && ngx_litestream_ipc_probe(&ngx_litestream_sup->conf->socket, 0,
                                         ngx_litestream_sup->log)
                != NGX_OK)
         {
-            ngx_litestream_orphans(ngx_litestream_sup->conf,
-                                   ngx_litestream_sup->log);
-            delay = 1000;
+            if (ngx_current_msec - ngx_litestream_sup->orphans >= 1000) {
+                ngx_litestream_sup->orphans = ngx_current_msec;
+                ngx_litestream_orphans(ngx_litestream_sup->conf,
+                                       ngx_litestream_sup->log);
+            }
+
+            delay = 50;
         }
 
         if (waited / 10000 > ngx_litestream_sup->lock_said) {

@@ -48,6 +48,13 @@
 /* lines of a child that are logged in one second */
 #define NGX_LITESTREAM_LINES          100
 
+/*
+ * how long a supervisor leaves its dead predecessor's Litestream to a last
+ * sync: what it cannot upload the next one will, and a heartbeat that is older
+ * than 5 s means that nothing is ready
+ */
+#define NGX_LITESTREAM_ORPHAN         3000
+
 #define NGX_LITESTREAM_TICK           1000
 
 /* syncs in flight on one control socket */
@@ -338,6 +345,7 @@ typedef struct {
     ngx_event_t                  quit_timer;
     ngx_msec_t                   lock_since;
     ngx_msec_t                   asked;   /* when, for a hand-over */
+    ngx_msec_t                   orphans; /* when they were killed */
     ngx_uint_t                   lock_said;
     ngx_uint_t                   unsynced;
     ngx_uint_t                   missed;      /* of the last syncs */
