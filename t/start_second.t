@@ -46,7 +46,8 @@ Test::Litestream::DB->make("$dir/two/x", rows => 1)
 
 conf('second.conf', 8081, 'app', $db->path, 'replica2', "$dir/s2",
     "litestream_db other ${\ $other->path };");
-refused('the directory', qr/"\Q@{[ $db->dir ]}\E" is still locked/);
+refused('the directory',
+    qr/database "other": directory "\Q@{[ $db->dir ]}\E" is locked by process/);
 ok(!-e $other->path, 'the directory: nothing was restored');
 
 # the first one goes on
