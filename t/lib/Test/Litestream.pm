@@ -235,6 +235,11 @@ sub globals {
     my $text = "pid $self->{testdir}/nginx.pid;\n"
                . "error_log $self->{testdir}/error.log $level;\n";
 
+    # a new binary is given the names that "env" says, and no others
+
+    $text .= join '', map { "env $_;\n" }
+        grep { defined $ENV{$_} } qw/ ASAN_OPTIONS UBSAN_OPTIONS /;
+
     $text .= join(' ', 'user', ($self->worker_user)[0, 1]) . ";\n" if $> == 0;
     $text .= "load_module $self->{module};\n"
         unless $self->{module} =~ /^(static)?$/;
