@@ -670,7 +670,15 @@ sub upgrade {
 
     my $old = $self->master_pid;
 
-    die "upgrade() needs \"daemon on\"\n" if $self->{child};
+    # the process that became a daemon's parent may not have ended yet
+
+    my $daemon = sub {
+        $self->{child} = 0
+            if $self->{child} && waitpid($self->{child}, WNOHANG);
+        return !$self->{child};
+    };
+
+    die "upgrade() needs \"daemon on\"\n" unless $self->waituntil($daemon);
 
     $self->signal('USR2', $old);
 
