@@ -4,7 +4,7 @@
 # make check       only what needs no nginx running: style and unit tests
 # make sanitize    the tests, nginx and the module built with ASan and UBSan
 # make valgrind    the tests, nginx run under valgrind
-# make install     the module into nginx's folder of modules
+# make install     the module where nginx looks for it, systemd's drop-in
 # make deps        Debian packages and Litestream; the others begin with it
 # make clean       remove build/; make distclean: the demo's data in run/ too
 
@@ -26,6 +26,9 @@ PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 	   'libcurl4-openssl-dev|libcurl4-gnutls-dev' \
 	   sqlite3 perl curl ca-certificates python3
 
+# for the tests alone
+TEST_PACKAGES = systemd
+
 SOURCES = $(wildcard ngx_litestream_module/*.[ch])
 CHECKED = $(SOURCES) $(wildcard t/unit/*.[ch])
 SCRIPTS = config .ci/run $(wildcard tools/*)
@@ -39,8 +42,8 @@ $(error nginx cannot be built in a folder with a space in its name: $(CURDIR))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all deps packages run test test-all check style unit prove sanitize \
-	valgrind install clean distclean FORCE
+.PHONY: all deps packages test-packages run test test-all check style unit \
+	prove sanitize valgrind install clean distclean FORCE
 
 all: $(MODULE) build/litestream
 
@@ -51,6 +54,9 @@ deps: packages build/litestream
 
 packages:
 	@tools/install-packages $(PACKAGES)
+
+test-packages:
+	@tools/install-packages $(TEST_PACKAGES)
 
 # exit status 3: pip is missing
 
@@ -114,7 +120,7 @@ test-all: test
 # What fails beside others is run once more by itself, and said: a machine too
 # slow for so many at a time is not a defect of what is tested.
 
-prove: all
+prove: all test-packages
 	@rm -f .prove
 	TEST_NGINX_BINARY='$(NGINX_BINARY)' \
 	    prove --state=save -It/lib -j$(JOBS) $(TESTS) \
@@ -161,7 +167,7 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
 	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
-sanitize: all build/sanitize/objs/nginx
+sanitize: all test-packages build/sanitize/objs/nginx
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
 	TEST_NGINX_BINARY='$(CURDIR)/build/sanitize/objs/nginx' \
@@ -184,7 +190,7 @@ build/sanitize/objs/Makefile: config build/settings
 	           --add-module=$(CURDIR)' \
 	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
 
-valgrind: all
+valgrind: all test-packages
 	@tools/install-packages valgrind
 	@rm -rf build/valgrind
 	@mkdir -p -m 1777 build/valgrind
@@ -199,7 +205,8 @@ valgrind: all
 
 install: all
 	@DESTDIR='$(DESTDIR)' NGINX_BINARY='$(NGINX_BINARY)' \
-	    tools/install-module $(MODULE)
+	    tools/install-module $(MODULE) build/litestream
+	@DESTDIR='$(DESTDIR)' tools/install-systemd
 
 clean:
 	rm -rf build
