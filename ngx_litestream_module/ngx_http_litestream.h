@@ -86,9 +86,9 @@ ngx_int_t ngx_http_litestream_api_handler(ngx_http_request_t *r);
 
 
 /*
- * The configuration's own: ngx_litestream_database.c, _replica.c, _user.c.
- * All of it runs while the configuration is read, in any process that does,
- * and may block on the file system and in NSS; nothing is changed there.
+ * The configuration's own: ngx_litestream_database.c, _param.c, _replica.c,
+ * _user.c.  All of it runs while the configuration is read, in any process that
+ * does, and may block on the file system and in NSS; nothing is changed there.
  */
 
 #define NGX_LITESTREAM_READ      4
@@ -116,6 +116,20 @@ typedef struct {
 } ngx_litestream_parse_t;
 
 
+/* a litestream_db that is being looked at: _database.c and _param.c */
+
+typedef struct {
+    ngx_litestream_parse_t      *parse;
+    ngx_http_litestream_said_t  *said;
+    ngx_litestream_db_t         *db;
+    ngx_litestream_user_t       *user;  /* of the group */
+    ngx_str_t                    path;  /* as it was said */
+    ngx_str_t                    url;   /* replica= */
+    ngx_str_t                    owner; /* owner= */
+    ngx_str_t                    owner_group;
+} ngx_litestream_db_ctx_t;
+
+
 ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
     ngx_conf_t *cf, ngx_litestream_conf_t *lcf);
 
@@ -127,6 +141,10 @@ ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
 
 ngx_litestream_db_t *ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica);
+
+/* the parameters after the path; NGX_ERROR: refused, it has been logged */
+
+ngx_int_t ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx);
 
 /*
  * A litestream_replica by itself, once, whether databases use it or not; the

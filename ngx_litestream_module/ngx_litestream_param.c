@@ -1,0 +1,279 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_litestream.h"
+#include "ngx_http_litestream.h"
+
+
+typedef ngx_int_t (*ngx_litestream_param_pt)(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_litestream_param_pt      handler;
+} ngx_litestream_param_t;
+
+
+static ngx_int_t ngx_litestream_param_replica(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_restore(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_owner(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_mode(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_sync(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_checkpoint(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_pages(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_busy(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_msec(ngx_str_t *value, ngx_msec_t *msec);
+
+static ngx_litestream_param_t  ngx_litestream_params[] = {
+
+    { ngx_string("replica"), ngx_litestream_param_replica },
+    { ngx_string("restore"), ngx_litestream_param_restore },
+    { ngx_string("owner"), ngx_litestream_param_owner },
+    { ngx_string("mode"), ngx_litestream_param_mode },
+    { ngx_string("sync_interval"), ngx_litestream_param_sync },
+    { ngx_string("checkpoint_interval"), ngx_litestream_param_checkpoint },
+    { ngx_string("min_checkpoint_page_count"), ngx_litestream_param_pages },
+    { ngx_string("busy_timeout"), ngx_litestream_param_busy },
+
+    { ngx_null_string, NULL }
+};
+
+
+/*
+ * Takes what follows the path in litestream_db into ctx and its database.
+ * NGX_ERROR: it has been logged.  Any process that reads the configuration,
+ * does not block.
+ */
+
+ngx_int_t
+ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx)
+{
+    u_char                  *p;
+    ngx_str_t               *arg, value;
+    ngx_uint_t               i, n, seen;
+    ngx_litestream_param_t  *param;
+
+    seen = 0;
+
+    for (i = 3; i < ctx->said->nargs; i++) {
+
+        arg = &ctx->said->args[i];
+
+        p = ngx_strlchr(arg->data, arg->data + arg->len, '=');
+        if (p == NULL) {
+            goto invalid;
+        }
+
+        value.data = p + 1;
+        value.len = arg->data + arg->len - value.data;
+
+        for (n = 0; /* void */ ; n++) {
+            param = &ngx_litestream_params[n];
+
+            if (param->handler == NULL) {
+                goto invalid;
+            }
+
+            if (param->name.len == (size_t) (p - arg->data)
+                && ngx_strncmp(param->name.data, arg->data, param->name.len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (seen & ((ngx_uint_t) 1 << n)) {
+            ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                                      "parameter \"%V\" is duplicate", arg);
+            return NGX_ERROR;
+        }
+
+        seen |= (ngx_uint_t) 1 << n;
+
+        if (value.len == 0 || param->handler(ctx, &value) != NGX_OK) {
+            goto invalid;
+        }
+    }
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                              "invalid parameter \"%V\"",
+                              &ctx->said->args[i]);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_replica(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    ctx->url = *value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_restore(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    if (ngx_strcmp(value->data, "if_backup") == 0) {
+        ctx->db->restore = NGX_LITESTREAM_RESTORE_IF_BACKUP;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "required") == 0) {
+        ctx->db->restore = NGX_LITESTREAM_RESTORE_REQUIRED;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "off") == 0) {
+        ctx->db->restore = NGX_LITESTREAM_RESTORE_OFF;
+        return NGX_OK;
+    }
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_owner(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    u_char      *p;
+    ngx_pool_t  *pool;
+
+    pool = ctx->parse->cf->pool;
+
+    p = ngx_strlchr(value->data, value->data + value->len, ':');
+
+    if (p) {
+        ctx->owner_group.data = p + 1;
+        ctx->owner_group.len = value->data + value->len - (p + 1);
+
+        if (ctx->owner_group.len == 0) {
+            return NGX_ERROR;
+        }
+
+        value->len = p - value->data;
+    }
+
+    if (value->len == 0) {
+        return NGX_ERROR;
+    }
+
+    /* getpwnam() wants a NUL */
+
+    ctx->owner.len = value->len;
+    ctx->owner.data = ngx_pnalloc(pool, value->len + 1);
+    if (ctx->owner.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_cpystrn(ctx->owner.data, value->data, value->len + 1);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_mode(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    size_t      i;
+    ngx_uint_t  mode;
+
+    if (value->len > 4) {
+        return NGX_ERROR;
+    }
+
+    mode = 0;
+
+    for (i = 0; i < value->len; i++) {
+
+        if (value->data[i] < '0' || value->data[i] > '7') {
+            return NGX_ERROR;
+        }
+
+        mode = mode * 8 + (value->data[i] - '0');
+    }
+
+    if (mode > 0777) {
+        return NGX_ERROR;
+    }
+
+    ctx->db->mode = mode;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_sync(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    return ngx_litestream_param_msec(value, &ctx->db->sync_interval);
+}
+
+
+static ngx_int_t
+ngx_litestream_param_checkpoint(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    return ngx_litestream_param_msec(value, &ctx->db->checkpoint_interval);
+}
+
+
+static ngx_int_t
+ngx_litestream_param_pages(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n == NGX_ERROR || n == 0 || n > 0x7fffffff) {
+        return NGX_ERROR;
+    }
+
+    ctx->db->min_checkpoint_pages = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_busy(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    return ngx_litestream_param_msec(value, &ctx->db->busy_timeout);
+}
+
+
+static ngx_int_t
+ngx_litestream_param_msec(ngx_str_t *value, ngx_msec_t *msec)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, 0);
+
+    if (n == NGX_ERROR || n == 0) {
+        return NGX_ERROR;
+    }
+
+    *msec = (ngx_msec_t) n;
+
+    return NGX_OK;
+}
