@@ -80,15 +80,20 @@ ngx_int_t ngx_http_litestream_setup(ngx_conf_t *cf,
     ngx_http_litestream_main_conf_t *lmcf,
     ngx_http_litestream_srv_conf_t *lscf);
 
+/* ngx_http_litestream_variable.c: preconfiguration */
+
+ngx_int_t ngx_http_litestream_add_variables(ngx_conf_t *cf);
+
 /* content handler of litestream_api: ngx_http_litestream_api.c */
 
 ngx_int_t ngx_http_litestream_api_handler(ngx_http_request_t *r);
 
 
 /*
- * The configuration's own: ngx_litestream_database.c, _param.c, _replica.c,
- * _user.c.  All of it runs while the configuration is read, in any process that
- * does, and may block on the file system and in NSS; nothing is changed there.
+ * The configuration's own: ngx_litestream_database.c, _group.c, _param.c,
+ * _replica.c, _user.c.  All of it runs while the configuration is read, in
+ * any process that does, and may block on the file system and in NSS; nothing
+ * is changed there.
  */
 
 #define NGX_LITESTREAM_READ      4
@@ -129,6 +134,14 @@ typedef struct {
     ngx_str_t                    owner_group;
 } ngx_litestream_db_ctx_t;
 
+
+/* ngx_http_litestream_level.c: what may be said in http{} and server{} */
+
+ngx_int_t ngx_http_litestream_user(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_main_conf_t *lmcf);
+ngx_int_t ngx_http_litestream_databases(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_srv_conf_t *lscf,
+    ngx_http_litestream_srv_conf_t *outer);
 
 ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
     ngx_conf_t *cf, ngx_litestream_conf_t *lcf);

@@ -13,7 +13,6 @@
 #include "ngx_http_litestream_api.h"
 
 
-static ngx_int_t ngx_http_litestream_add_variables(ngx_conf_t *cf);
 static void *ngx_http_litestream_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_litestream_check_positive(ngx_conf_t *cf, void *post,
     void *data);
@@ -36,11 +35,6 @@ static char *ngx_http_litestream_api(ngx_conf_t *cf, ngx_command_t *cmd,
 
 static ngx_int_t ngx_http_litestream_remember(ngx_conf_t *cf,
     ngx_http_litestream_said_t *said);
-static ngx_int_t ngx_http_litestream_ready_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_litestream_lag_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_array_t *ngx_http_litestream_server_dbs(ngx_http_request_t *r);
 
 
 static ngx_conf_enum_t  ngx_http_litestream_levels[] = {
@@ -162,18 +156,6 @@ ngx_module_t  ngx_http_litestream_module = {
 };
 
 
-static ngx_http_variable_t  ngx_http_litestream_vars[] = {
-
-    { ngx_string("litestream_ready"), NULL,
-      ngx_http_litestream_ready_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("litestream_lag"), NULL,
-      ngx_http_litestream_lag_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-      ngx_http_null_variable
-};
-
-
 /*
  * The configuration of a cycle, which owns it, or NULL when there is no
  * http{} or no litestream_db in it, and with "nginx -s".  Any process, does
@@ -193,152 +175,6 @@ ngx_litestream_get_conf(ngx_cycle_t *cycle)
     }
 
     return &lmcf->lcf;
-}
-
-
-ngx_array_t *
-ngx_http_litestream_dbs(ngx_http_request_t *r)
-{
-    ngx_http_litestream_loc_conf_t  *llcf;
-
-    llcf = ngx_http_get_module_loc_conf(r, ngx_http_litestream_module);
-
-    return llcf->dbs ? llcf->dbs : ngx_http_litestream_server_dbs(r);
-}
-
-
-static ngx_array_t *
-ngx_http_litestream_server_dbs(ngx_http_request_t *r)
-{
-    ngx_http_litestream_srv_conf_t   *lscf;
-    ngx_http_litestream_main_conf_t  *lmcf;
-
-    lscf = ngx_http_get_module_srv_conf(r, ngx_http_litestream_module);
-
-    if (lscf->dbs.nelts) {
-        return &lscf->dbs;
-    }
-
-    lmcf = ngx_http_get_module_main_conf(r, ngx_http_litestream_module);
-
-    return &lmcf->lcf.dbs;
-}
-
-
-static ngx_int_t
-ngx_http_litestream_ready_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_uint_t                      i, ready;
-    ngx_array_t                    *dbs;
-    ngx_litestream_db_t           **db;
-    ngx_litestream_db_status_t      st;
-    ngx_litestream_super_status_t   ss;
-
-    dbs = ngx_http_litestream_server_dbs(r);
-    db = dbs->elts;
-
-    if (dbs->nelts == 0) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    ready = (ngx_litestream_status_super(&ss) == NGX_OK
-             && ngx_litestream_alive(&ss, ngx_http_litestream_now()));
-
-    for (i = 0; ready && i < dbs->nelts; i++) {
-        ready = (ngx_litestream_status_db(db[i]->id, db[i]->index, &st)
-                 == NGX_OK
-                 && st.in_place);
-    }
-
-    v->len = 1;
-    v->data = (u_char *) (ready ? "1" : "0");
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_litestream_lag_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    int64_t                      lag, now, max;
-    ngx_uint_t                   i;
-    ngx_array_t                 *dbs;
-    ngx_litestream_db_t        **db;
-    ngx_litestream_db_status_t   st;
-
-    dbs = ngx_http_litestream_server_dbs(r);
-    db = dbs->elts;
-
-    if (dbs->nelts == 0) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    now = ngx_http_litestream_now();
-    max = 0;
-
-    for (i = 0; i < dbs->nelts; i++) {
-
-        lag = -1;
-
-        if (ngx_litestream_status_db(db[i]->id, db[i]->index, &st) == NGX_OK) {
-            lag = ngx_litestream_lag(&st, now);
-        }
-
-        if (lag < 0) {
-            max = -1;
-            break;
-        }
-
-        max = ngx_max(max, lag);
-    }
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    if (max < 0) {
-        v->len = 1;
-        v->data = (u_char *) "-";
-
-        return NGX_OK;
-    }
-
-    v->data = ngx_pnalloc(r->pool, NGX_INT64_LEN + sizeof(".123") - 1);
-    if (v->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->len = ngx_sprintf(v->data, "%L.%03L", max / 1000, max % 1000)
-             - v->data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_litestream_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_litestream_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
 }
 
 
