@@ -30,7 +30,6 @@ typedef struct {
 
     ngx_http_litestream_said_t   bin;
     ngx_http_litestream_said_t   state_path;
-    ngx_http_litestream_said_t   user;
     ngx_http_litestream_said_t   restore;
     ngx_http_litestream_said_t   log;
 
@@ -38,11 +37,29 @@ typedef struct {
 } ngx_http_litestream_main_conf_t;
 
 
+typedef struct ngx_litestream_user_s  ngx_litestream_user_t;
+
+
+/*
+ * What applies to the databases of http{}, or of one server{}, which inherits
+ * what it does not say itself
+ */
+
+typedef struct {
+    ngx_litestream_user_t       *user;  /* litestream_user, or NULL */
+    ngx_http_litestream_said_t  *replica;    /* or NULL */
+    unsigned                     background:1;
+} ngx_litestream_level_t;
+
+
 /* http{} has one of these as well: what is said outside of server{} */
 
 typedef struct {
     ngx_array_t                  said;  /* of said_t: litestream_db */
     ngx_http_litestream_said_t   replica;
+    ngx_http_litestream_said_t   user;
+
+    ngx_litestream_level_t       level;
 
     ngx_array_t                  dbs;   /* of ngx_litestream_db_t * */
 } ngx_http_litestream_srv_conf_t;
@@ -101,19 +118,19 @@ ngx_int_t ngx_http_litestream_api_handler(ngx_http_request_t *r);
 #define NGX_LITESTREAM_SEARCH    1   /* or execute */
 
 
-typedef struct {
+struct ngx_litestream_user_s {
     uid_t                        uid;
     gid_t                        gid;
     ngx_str_t                    user;  /* name, or number as text */
     ngx_str_t                    group;
     ngx_array_t                  gids;  /* of gid_t, supplementary too */
-} ngx_litestream_user_t;
+};
 
 
 typedef struct {
     ngx_conf_t                  *cf;
     ngx_litestream_conf_t       *lcf;
-    ngx_litestream_user_t       *user;  /* litestream_user, or NULL */
+    ngx_litestream_level_t      *level; /* of what is being read */
     ngx_array_t                  users; /* of ngx_litestream_user_t * */
     ngx_rbtree_t                 aliases;
     ngx_rbtree_t                 files;
@@ -135,11 +152,12 @@ typedef struct {
 } ngx_litestream_db_ctx_t;
 
 
-/* ngx_http_litestream_level.c: what may be said in http{} and server{} */
+/*
+ * ngx_http_litestream_level.c: the databases of http{}, then those of each
+ * server{}.  outer: what it inherits from, NULL for http{} itself.
+ */
 
-ngx_int_t ngx_http_litestream_user(ngx_litestream_parse_t *parse,
-    ngx_http_litestream_main_conf_t *lmcf);
-ngx_int_t ngx_http_litestream_databases(ngx_litestream_parse_t *parse,
+ngx_int_t ngx_http_litestream_level(ngx_litestream_parse_t *parse,
     ngx_http_litestream_srv_conf_t *lscf,
     ngx_http_litestream_srv_conf_t *outer);
 

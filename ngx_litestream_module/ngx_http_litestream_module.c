@@ -58,14 +58,14 @@ static ngx_conf_post_t  ngx_http_litestream_positive = {
 static ngx_command_t  ngx_http_litestream_commands[] = {
 
     { ngx_string("litestream_db"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_2MORE,
       ngx_http_litestream_db,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("litestream_replica"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_1MORE,
       ngx_http_litestream_said,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_litestream_srv_conf_t, replica),
@@ -86,10 +86,10 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       NULL },
 
     { ngx_string("litestream_user"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE12,
       ngx_http_litestream_said,
-      NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_litestream_main_conf_t, user),
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, user),
       NULL },
 
     { ngx_string("litestream_restore"),
@@ -194,7 +194,6 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
      *
      *     lmcf->bin = { NULL };
      *     lmcf->state_path = { NULL };
-     *     lmcf->user = { NULL };
      *     lmcf->restore = { NULL };
      *     lmcf->log = { NULL };
      *     lmcf->log_file = NULL;
@@ -280,6 +279,8 @@ ngx_http_litestream_create_srv_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     lscf->replica = { NULL };
+     *     lscf->user = { NULL };
+     *     lscf->level = { NULL };
      */
 
     if (ngx_array_init(&lscf->said, cf->pool, 1,

@@ -42,7 +42,8 @@ static void ngx_http_litestream_digest_num(ngx_md5_t *md5, int64_t value);
 
 
 /*
- * Makes the configuration of what the directives said, once all have been
+ * Makes the configuration of what the directives said, in http{} (lscf) and in
+ * each server{}, once all have been
  * read.  NGX_ERROR: it has been logged.  Any process that reads the
  * configuration, but "nginx -s"; may block on the file system.
  */
@@ -52,16 +53,36 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
     ngx_http_litestream_main_conf_t *lmcf,
     ngx_http_litestream_srv_conf_t *lscf)
 {
-    ngx_litestream_parse_t  parse;
+    ngx_uint_t                        i;
+    ngx_litestream_parse_t            parse;
+    ngx_http_core_srv_conf_t        **cscfp;
+    ngx_http_core_main_conf_t        *cmcf;
+    ngx_http_litestream_srv_conf_t   *inner;
 
     if (ngx_litestream_parse_init(&parse, cf, &lmcf->lcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_litestream_user(&parse, lmcf) != NGX_OK
-        || ngx_http_litestream_state(&parse, lmcf) != NGX_OK
-        || ngx_http_litestream_databases(&parse, lscf, lscf) != NGX_OK
-        || ngx_litestream_replicas_check(&parse) != NGX_OK
+    if (ngx_http_litestream_state(&parse, lmcf) != NGX_OK
+        || ngx_http_litestream_level(&parse, lscf, NULL) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    cscfp = cmcf->servers.elts;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+
+        inner = cscfp[i]->ctx->srv_conf[ngx_http_litestream_module.ctx_index];
+
+        if (ngx_http_litestream_level(&parse, inner, lscf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_litestream_replicas_check(&parse) != NGX_OK
         || ngx_http_litestream_sockets(&parse, &lmcf->state_path) != NGX_OK
         || ngx_http_litestream_bin(&parse, lmcf) != NGX_OK)
     {
@@ -477,7 +498,6 @@ ngx_http_litestream_digest(ngx_cycle_t *cycle,
     ngx_http_litestream_digest_num(&md5, fi.st_size);
 
     ngx_http_litestream_digest_str(&md5, &lcf->state_path);
-    ngx_http_litestream_digest_str(&md5, &lcf->user);
 
     ngx_http_litestream_digest_num(&md5, lcf->background);
     ngx_http_litestream_digest_num(&md5, lcf->restore_timeout);

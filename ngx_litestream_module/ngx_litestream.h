@@ -172,8 +172,6 @@ typedef struct {
     ngx_str_t                  memory;  /* STATE/replicas */
     ngx_str_t                  socket;  /* STATE/supervisor.sock */
 
-    ngx_str_t                  user;    /* litestream_user, or empty */
-
     ngx_uint_t                 background;   /* litestream_restore */
     ngx_msec_t                 restore_timeout;
     ngx_int_t                  concurrency;

@@ -98,7 +98,7 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     db->busy_timeout = NGX_CONF_UNSET_MSEC;
     db->min_checkpoint_pages = NGX_CONF_UNSET;
     db->replicate = 1;
-    db->background = parse->lcf->background;
+    db->background = parse->level->background;
 
     ngx_memzero(&ctx, sizeof(ngx_litestream_db_ctx_t));
 
@@ -448,8 +448,8 @@ ngx_litestream_db_user(ngx_litestream_db_ctx_t *ctx, ngx_file_info_t *fi,
 
     parse = ctx->parse;
 
-    if (parse->user) {
-        ctx->user = parse->user;
+    if (parse->level->user) {
+        ctx->user = parse->level->user;
         return NGX_OK;
     }
 
@@ -486,7 +486,7 @@ ngx_litestream_db_missing(ngx_litestream_db_ctx_t *ctx)
     ngx_litestream_user_t  *lu;
 
     db = ctx->db;
-    lu = ctx->parse->user;
+    lu = ctx->parse->level->user;
 
     ngx_str_set(&user, "USER");
     ngx_str_set(&group, "GROUP");

@@ -26,6 +26,7 @@ static char *ngx_litestream_init_conf(ngx_cycle_t *cycle, void *conf);
 static void ngx_litestream_cleanup(void *data);
 static ngx_int_t ngx_litestream_first_start(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
+static ngx_uint_t ngx_litestream_blocking(ngx_litestream_conf_t *lcf);
 static ngx_int_t ngx_litestream_first_lock(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
 static ngx_int_t ngx_litestream_daemon(ngx_cycle_t *cycle);
@@ -164,7 +165,7 @@ ngx_litestream_first_start(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
         return NGX_ERROR;
     }
 
-    if (rc == NGX_OK && !lcf->background
+    if (rc == NGX_OK && ngx_litestream_blocking(lcf)
         && ngx_litestream_foreground(cycle, lcf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -196,6 +197,26 @@ ngx_litestream_first_start(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
     }
 
     return NGX_OK;
+}
+
+
+/* 1: there are databases that the start waits for */
+
+static ngx_uint_t
+ngx_litestream_blocking(ngx_litestream_conf_t *lcf)
+{
+    ngx_uint_t             i;
+    ngx_litestream_db_t  **dbs;
+
+    dbs = lcf->dbs.elts;
+
+    for (i = 0; i < lcf->dbs.nelts; i++) {
+        if (!dbs[i]->background) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

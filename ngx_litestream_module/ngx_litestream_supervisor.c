@@ -20,6 +20,8 @@ static void ngx_litestream_close_old(ngx_cycle_t *cycle);
 static ngx_msec_t ngx_litestream_storm(void);
 static void ngx_litestream_lock_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_litestream_ask_holder(void);
+static ngx_uint_t ngx_litestream_group_background(
+    ngx_litestream_rgroup_t *rg);
 static void ngx_litestream_placed_status(ngx_litestream_rdb_t *rdb);
 
 
@@ -528,7 +530,10 @@ ngx_litestream_ask_holder(void)
 void
 ngx_litestream_take_over(void)
 {
-    ngx_uint_t  i;
+    int64_t                size;
+    uint64_t               dev, ino;
+    ngx_uint_t             i;
+    ngx_litestream_rdb_t  *rdb;
 
     ngx_litestream_sup->holder = 1;
     ngx_litestream_sup->ask_handover = 0;
@@ -561,7 +566,9 @@ ngx_litestream_take_over(void)
             == NGX_OK;
 
         if (!ngx_litestream_sup->rgroups[i].files
-            && ngx_litestream_sup->restore_only)
+            && ngx_litestream_sup->restore_only
+            && !ngx_litestream_group_background(
+                                          &ngx_litestream_sup->rgroups[i]))
         {
             ngx_litestream_exit(1);
         }
@@ -571,7 +578,20 @@ ngx_litestream_take_over(void)
     }
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-        ngx_litestream_status_db_write(&ngx_litestream_sup->rdbs[i]);
+
+        rdb = &ngx_litestream_sup->rdbs[i];
+
+        /* the first request may come before anything else is known of it */
+
+        if (rdb->db->outcome == NGX_LITESTREAM_OUTCOME_UNKNOWN
+            && ngx_litestream_identity(rdb->db->path.data, &dev, &ino, &size)
+               == NGX_OK
+            && size > 0)
+        {
+            rdb->st.in_place = 1;
+        }
+
+        ngx_litestream_status_db_write(rdb);
     }
 
     ngx_litestream_status_super_write();
@@ -588,6 +608,26 @@ ngx_litestream_take_over(void)
     }
 
     ngx_litestream_version();
+}
+
+
+/* 1: no start of nginx waits for any database of the group */
+
+static ngx_uint_t
+ngx_litestream_group_background(ngx_litestream_rgroup_t *rg)
+{
+    ngx_uint_t              i;
+    ngx_litestream_rdb_t  **rdbs;
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        if (!rdbs[i]->db->background) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
