@@ -386,8 +386,6 @@ ngx_int_t ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
 ngx_int_t ngx_litestream_supervisor_init(ngx_cycle_t *cycle);
 void ngx_litestream_take_over(void);
-void ngx_litestream_place_all(void);
-void ngx_litestream_placed(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_tick_handler(ngx_event_t *ev);
 void ngx_litestream_worker_came(ngx_uint_t own);
 void ngx_litestream_worker_gone(ngx_uint_t own);
@@ -443,6 +441,11 @@ void ngx_litestream_child_signals(void);
 void ngx_litestream_child_fds(int *keep, ngx_uint_t n);
 int ngx_litestream_child_identity(ngx_litestream_group_t *group,
     int death, pid_t parent);
+
+/* ngx_litestream_place.c */
+
+void ngx_litestream_place_all(void);
+void ngx_litestream_placed(ngx_litestream_rdb_t *rdb);
 
 /* ngx_litestream_restore.c */
 
