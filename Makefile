@@ -121,6 +121,7 @@ test-all: test
 # slow for so many at a time is not a defect of what is tested.
 
 prove: all test-packages
+	@ls $(TESTS) >/dev/null
 	@rm -f .prove
 	TEST_NGINX_BINARY='$(NGINX_BINARY)' \
 	    prove --state=save -It/lib -j$(JOBS) $(TESTS) \
