@@ -174,7 +174,9 @@ ngx_litestream_verify_ms(struct timespec *t)
 
     *t = now;
 
-    return ms;
+    /* 0 is a step that was not reached */
+
+    return ms ? ms : 1;
 }
 
 
