@@ -56,14 +56,16 @@ $db->remove();
 my $temp = $db->path =~ s!([^/]+)$!.$1.ngx-litestream-restore.tmp!r;
 my $before = $t->tree($db->dir);
 
-# not every user may do that
+# Not every user may do that.  The root of a chroot need not be a mount point:
+# only /proc is made private, which is enough.
 
-my @unshare = qw/ unshare -pf --mount-proc /;
-@unshare = qw/ unshare -c -pf --mount-proc / if $> != 0;
+my @unshare = qw/ unshare -pf --mount-proc --propagation unchanged /;
+push @unshare, '-c' if $> != 0;
 
-my $pid1 = !($t->command(@unshare, 'true'))[0];
+my ($failed, undef, $said) = $t->command(@unshare, 'true');
+my $pid1 = !$failed;
 
-die "unshare: not allowed\n" if $> == 0 && !$pid1;
+die "pid namespace: $said\n" if $> == 0 && !$pid1;
 
 for ([ INT => 2 ], [ TERM => 15 ], [ QUIT => 3 ]) {
     my ($sig, $number) = @$_;

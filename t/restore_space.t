@@ -16,8 +16,6 @@ use Test::Litestream;
 my $t = Test::Litestream->new()->has(qw/http/)
     ->has_daemon(qw/litestream sqlite3/)->plan(9);
 
-my $dir = $t->testdir;
-
 $t->write_file_expand('nginx.conf', <<'EOC');
 
 %%TEST_GLOBALS%%
@@ -92,18 +90,9 @@ is($rc, 0, 'then nginx starts') or diag($err);
 # a small disk, in a mount namespace that a process keeps
 
 sub disk {
-    my $path = $db->dir;
-    my $user = ($t->user)[2];
+    my ($pid, $wrap) = $t->own_mount($db->dir, 'size=2m');
 
-    my $pid = $t->run_daemon('unshare', '-m', 'sh', '-c', <<"EOS");
-mount -t tmpfs -o size=2m tmpfs $path && chown $user $path && touch $dir/mounted
-exec sleep 600
-EOS
-
-    $t->waitforfile('mounted', $pid) or die "mount: not allowed\n";
-
-    return ($size, [ 'nsenter', '-m', '-t', $pid, '--' ],
-        "/proc/$pid/root$path");
+    return ($size, $wrap, "/proc/$pid/root" . $db->dir);
 }
 
 

@@ -53,12 +53,13 @@ my $db = Test::Litestream::DB->new($t->db_dir('app') . '/db.sqlite3');
 # the disk: a file system of its own, in a mount namespace that a process
 # keeps; other users move a directory there and away again
 
-my $keeper;
-my @mounted = mount();
+my $mounted;
+
+mount();
 
 # a new database: from here on the replica is known to hold something
 
-$t->run(wrap => \@mounted);
+$t->run(wrap => $mounted);
 
 is($t->waitforstate('app', 'new'), 'new', 'an empty storage: new');
 
@@ -98,7 +99,7 @@ like($err, qr/was seen there/, 'still not mounted');
 
 mount();
 
-($rc, $err) = $t->try_run(wrap => \@mounted);
+($rc, $err) = $t->try_run(wrap => $mounted);
 
 is($rc, 0, 'mounted: nginx starts') or diag($err);
 is($db->count, 5, 'mounted: rows');
@@ -130,21 +131,10 @@ is(rows(), 5, 'the backup is as it was');
 sub mount {
     if ($> != 0) {
         rename "$dir/disk/app", "$mnt/app" if -d "$dir/disk/app";
-        return ();
+        return;
     }
 
-    return @mounted if $keeper;
-
-    my $user = ($t->user)[2];
-
-    $keeper = $t->run_daemon('unshare', '-m', 'sh', '-c', <<"EOS");
-mount -t tmpfs tmpfs $mnt && chown $user $mnt && touch $dir/mounted
-exec sleep 600
-EOS
-
-    $t->waitforfile('mounted', $keeper) or die "mount: not allowed\n";
-
-    return ('nsenter', '-m', '-t', $keeper, '--');
+    $mounted //= ($t->own_mount($mnt))[1];
 }
 
 
@@ -159,6 +149,6 @@ sub umount {
 sub rows {
     return $db->restore_count("file://$mnt/app") if $> != 0;
 
-    $t->command(@mounted, 'cp', '-a', "$mnt/app", "$dir/copy");
+    $t->command(@$mounted, 'cp', '-a', "$mnt/app", "$dir/copy");
     return $db->restore_count("file://$dir/copy");
 }

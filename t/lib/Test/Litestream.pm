@@ -797,6 +797,42 @@ sub stop_daemons {
 }
 
 
+# A tmpfs on a directory that belongs to the user of databases, in a mount
+# namespace that a process keeps (root only): its pid, and what a command that
+# is to see the file system is wrapped in.
+
+sub own_mount {
+    my ($self, $path, @options) = @_;
+
+    my $user = ($self->user)[2];
+    my $done = "$self->{testdir}/mounted";
+
+    # In a chroot "/" may be no mount point, so that its propagation cannot be
+    # told; and a mount namespace is entered at its root, not at the chroot's.
+
+    my $pid = $self->run_daemon(qw/ unshare -m --propagation unchanged sh -c /,
+        <<'EOS', 'sh', $path, $user, $done, @options);
+mount --make-rprivate / 2>/dev/null
+mount -t tmpfs -o "mode=0755,uid=$2${4:+,$4}" tmpfs "$1" && : >"$3" || exit
+exec sleep 600
+EOS
+
+    $self->waitforfile($done, $pid)
+        or die "mount: $path: " . $self->read_file('stderr.log') . "\n";
+
+    unlink $done;
+
+    my ($dev, $own) = map { (stat)[0] } $path, "/proc/$pid/root$path";
+
+    if ($dev == $own) {
+        run_command('umount', $path);
+        die "mount: $path: is seen outside of the namespace, too\n";
+    }
+
+    return ($pid, [ qw/ nsenter -m -r -w -t /, $pid, '--' ]);
+}
+
+
 # waiting, always with a ceiling
 
 sub now { return Test::Litestream::Command::now() }

@@ -122,7 +122,8 @@ sub uid_of {
 
 
 # descriptors: { fd, target, lock }; lock is "FLOCK" or "POSIX" when the
-# descriptor itself holds one
+# descriptor itself holds one.  Names are the process's own: in another mount
+# namespace those seen from here begin with its root when that is a chroot's.
 
 sub fds {
     my ($pid) = @_;
@@ -130,9 +131,13 @@ sub fds {
 
     opendir my $d, "/proc/$pid/fd" or return ();
 
+    my $root = readlink("/proc/$pid/root") // '/';
+
     for my $fd (sort { $a <=> $b } grep { /^\d+$/ } readdir $d) {
         my $target = readlink "/proc/$pid/fd/$fd";
         next unless defined $target;
+
+        $target =~ s!^\Q$root\E(?=/)!! if $root ne '/';
 
         my $info = slurp("/proc/$pid/fdinfo/$fd") // '';
         my ($lock) = $info =~ /^lock:\s+\d+:\s+(\w+)/m;
