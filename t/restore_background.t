@@ -61,10 +61,10 @@ my $size = $db->restore($url)->size;
 
 $db->remove();
 
-# the storage is away at first, and takes its time then
+# the storage is away at first, and waits for us then
 
 chmod 0000, $replica;
-$t->fake_mode('restore: partial 1000', 'restore: sleep 1500');
+$t->fake_mode('restore: partial 1000', 'restore: await go');
 
 my ($rc, $err) = $t->try_run();
 
@@ -98,6 +98,8 @@ is("$st->{state} $st->{bytes} $st->{total_bytes}", "running 1000 $size",
     'bytes');
 is(response(http_get('/litestream/ready'))->{status}, 503, 'still not ready');
 
+$t->write_file('fake/go', '');
+
 is($t->waitforstate('app', 'replicating', 20), 'replicating', 'replicating');
 is($db->count, 10, 'rows');
 is($t->database('app')->{restore}{state}, 'done', 'done');
@@ -111,11 +113,12 @@ ok($t->stop(), 'stop');
 
 $txid = $db->txid($url);
 $db->remove();
-$t->fake_mode('restore: sleep 1000');
+$t->fake_mode('restore: await made');
 $t->run();
 $t->waitforstate('app', 'restoring');
 
 Test::Litestream::DB->make($db->path, rows => 1);
+$t->write_file('fake/made', '');
 
 ok($t->waituntil(sub { ($t->database('app')->{error} // '') =~ /ahead/ }, 20),
     'made meanwhile: its replica is ahead of it');

@@ -18,7 +18,7 @@ my $t = Test::Litestream->new()->has(qw/http/)
 
 my $dir = $t->testdir;
 
-$t->fake('restore: partial 1000', 'restore: sleep 2000');
+$t->fake('restore: partial 1000', 'restore: await go');
 
 $t->write_file_expand('nginx.conf', <<'EOC');
 
@@ -69,6 +69,8 @@ is_deeply(tree(), $before, 'nginx -s stop: no trace');
 is(scalar(grep { $_->[2] =~ /^restore/ } $t->fake_calls), 1, 'one restore');
 
 # the restore was not disturbed
+
+$t->write_file('fake/go', '');
 
 ok($t->waituntil(sub { defined($rc = $t->started) }, 20), 'nginx runs');
 is($rc, 0, 'it started');

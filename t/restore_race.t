@@ -120,9 +120,10 @@ is($db->count, 100, 'then it is restored');
 sub race {
     my ($sql) = @_;
 
-    # time for the application
+    # it waits for the application
 
-    $t->fake_mode('restore: sleep 800');
+    unlink "$dir/fake/go";
+    $t->fake_mode('restore: await go');
     $t->write_file('fake/calls', '');
 
     $t->try_run(nowait => 1);
@@ -131,6 +132,8 @@ sub race {
 
     my $pid = $db->hold($sql);
     my $rc;
+
+    $t->write_file('fake/go', '');
 
     $t->waituntil(sub { defined($rc = $t->started) }, 20);
 

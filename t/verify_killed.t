@@ -62,7 +62,7 @@ my $schema = $db->sql('SELECT * FROM sqlite_master;');
 
 # who it is
 
-$t->fake_mode('restore: sleep 500');
+$t->fake_mode('restore: await go');
 
 my ($call, $job) = start();
 my $who = $t->uid_of($job);
@@ -79,6 +79,8 @@ SKIP: {
 }
 
 my $copy = "$run/verify-app.db.tmp";
+
+$t->write_file('fake/go', '');
 
 is(finish($call)->{verified}, 1, 'verified');
 is(join(' ', map { $_->[1] } grep { $_->[2] =~ /^restore .*\/verify-/ }

@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(44);
+    ->has_daemon(qw/litestream sqlite3/)->plan(45);
 
 my $dir = $t->testdir;
 
@@ -96,12 +96,16 @@ is(restores(), 4, 'write=on: each a restore');
 
 # several at once: one verification, also for who may only have a fresh one
 
-$t->fake_mode('restore: sleep 500');
+$t->fake_mode('restore: await shared');
 
 my $old = get('/litestream/verify/app')->{at};
 my @calls = map { start($_) } ('/write/verify/app') x 4;
 
-$t->waituntil(sub { $t->job_pids });
+$t->waituntil(sub { restores() == 5 });
+
+is(get('/litestream/verify/app')->{at}, $old, 'at once: none is done');
+
+$t->write_file('fake/shared', '');
 
 my @shared = map { finish($_) } @calls;
 
@@ -112,9 +116,13 @@ is(restores(), 5, 'at once: one restore');
 
 # one of the other database is not held up, nor does it hold up
 
+$t->fake_mode('restore: await both');
+
 @calls = map { start("/write/verify/$_") } qw/ app other /;
 
 ok($t->waituntil(sub { 2 == $t->job_pids }), 'side by side');
+
+$t->write_file('fake/both', '');
 
 @shared = map { finish($_) } @calls;
 
