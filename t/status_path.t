@@ -79,8 +79,17 @@ is(who("$group/run/litestream.sock"), "140600 $uid", 'litestream.sock');
 ok($t->waituntil(sub { -f "$dir/a/b/s/replicas" }), 'memory');
 is(who("$dir/a/b/s/replicas"), "100600 $>", 'memory of replicas');
 
-is(join(' ', sort map { s/^\d+-file-\w+$/GROUP/r } names("$dir/a/b/s")),
-    'GROUP replicas status supervisor.sock', 'nothing else there');
+# "replicas" is written anew now and then, by way of "replicas.new"
+
+my $there;
+
+$t->waituntil(sub {
+    $there = join ' ',
+        sort map { s/^\d+-file-\w+$/GROUP/r } names("$dir/a/b/s");
+    return $there !~ /\.new\b/;
+});
+
+is($there, 'GROUP replicas status supervisor.sock', 'nothing else there');
 is(join(' ', sort(names($group))), 'jobs.yml litestream.yml run',
     'nothing else in the folder of the group');
 is(join(' ', names("$group/run")), 'litestream.sock', 'nothing else in run');
