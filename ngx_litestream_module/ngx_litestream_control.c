@@ -441,6 +441,7 @@ ngx_litestream_curl_done(void)
 
         } else {
             call->status = 0;
+            call->timedout = (rc == CURLE_OPERATION_TIMEDOUT);
 
             if (call->error[0] == '\0') {
                 (void) snprintf(call->error, sizeof(call->error), "%s",

@@ -33,6 +33,9 @@
 #define NGX_LITESTREAM_POLL_LIMIT     5000
 #define NGX_LITESTREAM_MISSES         2
 
+/* the longest pause between syncs that are not answered */
+#define NGX_LITESTREAM_HUNG_MAX       60000
+
 /* errors of a first sync that comes so early may be those of a start */
 #define NGX_LITESTREAM_SETTLE         3000
 
@@ -205,6 +208,7 @@ struct ngx_litestream_call_s {
     char                        *post;
     struct curl_slist           *headers;
     char                         error[CURL_ERROR_SIZE];
+    unsigned                     timedout:1;
 };
 
 
@@ -259,6 +263,9 @@ struct ngx_litestream_rdb_s {
     uint64_t                     sync_dev;
     uint64_t                     sync_ino;
     ngx_msec_t                   sync_start;
+    ngx_msec_t                   sync_limit;
+    ngx_uint_t                   hung;    /* in a row without an answer */
+    int64_t                      listed_sync_at;
 
     unsigned                     placed:1;    /* in place, or proven new */
     unsigned                     checking:1;

@@ -19,6 +19,7 @@
 
 static void ngx_litestream_sync_start(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_sync_run(ngx_litestream_rgroup_t *rg);
+static ngx_msec_t ngx_litestream_sync_pause(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_sync_done(ngx_litestream_call_t *call);
 static ngx_int_t ngx_litestream_sync_value(void *data, ngx_uint_t depth,
     ngx_str_t *key, ngx_str_t *value);
@@ -176,6 +177,16 @@ ngx_litestream_sync_run(ngx_litestream_rgroup_t *rg)
             continue;
         }
 
+        if (ngx_litestream_sync_pause(rdb)) {
+            rdb->wanted = 1;
+
+            if (!rdb->again.timer_set) {
+                ngx_add_timer(&rdb->again, 200);
+            }
+
+            continue;
+        }
+
         /* who waits now is covered by this one */
 
         ngx_queue_add(&rdb->now, &rdb->next);
@@ -201,19 +212,27 @@ ngx_litestream_sync_run(ngx_litestream_rgroup_t *rg)
             return;
         }
 
+        /*
+         * Never with a time limit of Litestream's.  What a sync begins under
+         * one, Litestream ends with it: its read lock as well, when the sync
+         * was the first one or made a checkpoint.  Without that lock the
+         * application's next checkpoint begins the WAL anew, and what was not
+         * synced before that is missing in the replica, without a word.
+         */
+
         p = ngx_cpymem(post, "{\"path\":\"", sizeof("{\"path\":\"") - 1);
         p = (u_char *) ngx_escape_json(p, rdb->db->path.data,
                                        rdb->db->path.len);
-        (void) ngx_sprintf(p, "\",\"wait\":true,\"timeout\":%M}%Z",
-                           limit / 1000 + 1);
+        (void) ngx_sprintf(p, "\",\"wait\":true,\"timeout\":-1}%Z");
 
         (void) ngx_litestream_identity(rdb->db->path.data, &rdb->sync_dev,
                                        &rdb->sync_ino, NULL);
 
         rdb->wanted = 0;
         rdb->sync_start = ngx_current_msec;
+        rdb->sync_limit = limit;
 
-        if (ngx_litestream_control(rg, "/sync", post, limit + 2000,
+        if (ngx_litestream_control(rg, "/sync", post, limit,
                                    NGX_LITESTREAM_ANSWER_LEN,
                                    ngx_litestream_sync_done, rdb)
             == NULL)
@@ -229,6 +248,33 @@ ngx_litestream_sync_run(ngx_litestream_rgroup_t *rg)
         rdb->syncing = 1;
         rg->syncs++;
     }
+}
+
+
+/*
+ * One that was not answered in time is still under way in Litestream, and so
+ * would be each that follows: they come up to a minute apart, until one is
+ * answered or /list tells that something was synced.  In ms, 0: now.
+ */
+
+static ngx_msec_t
+ngx_litestream_sync_pause(ngx_litestream_rdb_t *rdb)
+{
+    ngx_msec_t      pause;
+    ngx_msec_int_t  left;
+
+    if (rdb->hung == 0 || ngx_litestream_sup->quitting
+        || ngx_litestream_sup->final)
+    {
+        return 0;
+    }
+
+    pause = (ngx_msec_t) NGX_LITESTREAM_POLL_LIMIT << ngx_min(rdb->hung, 8);
+    pause = ngx_min(pause, NGX_LITESTREAM_HUNG_MAX);
+
+    left = (ngx_msec_int_t) (rdb->sync_start + pause - ngx_current_msec);
+
+    return ngx_max(left, 0);
 }
 
 
@@ -275,6 +321,7 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
 
     if (call->status) {
         rg->misses = 0;
+        rdb->hung = 0;
 
         if (call->body) {
             (void) ngx_litestream_yaml_read(call->body, call->len,
@@ -298,6 +345,13 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
                             "the database was deleted or replaced");
             ngx_litestream_watch(rdb);
         }
+
+    } else if (call->timedout) {
+        rdb->hung++;
+
+        (void) snprintf(a.text, sizeof(a.text), "Litestream has not synced "
+                        "it within %lu s",
+                        (unsigned long) (rdb->sync_limit + 999) / 1000);
 
     } else if (a.text[0] == '\0') {
         (void) snprintf(a.text, sizeof(a.text), "%s", call->status
@@ -458,6 +512,10 @@ ngx_litestream_sync_again(ngx_event_t *ev)
 
     if (rdb->running && rdb->group->state == NGX_LITESTREAM_UP) {
 
+        if (ngx_litestream_sync_pause(rdb)) {
+            (void) ngx_litestream_sync_expire(rdb, rdb->st.error);
+        }
+
         if (rdb->wanted) {
             ngx_litestream_sync_start(rdb);
         }
@@ -513,6 +571,8 @@ ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg)
         rdb = rdbs[i];
 
         rdb->syncing = 0;
+        rdb->hung = 0;
+        rdb->listed_sync_at = 0;
         rdb->want.next = NULL;
 
         if (!ngx_queue_empty(&rdb->now)) {
@@ -674,6 +734,11 @@ ngx_litestream_list_value(void *data, ngx_uint_t depth, ngx_str_t *key,
 
         if (e->txid > rdb->st.txid) {
             rdb->st.txid = e->txid;
+        }
+
+        if (e->last_sync_at > rdb->listed_sync_at) {
+            rdb->listed_sync_at = e->last_sync_at;
+            rdb->hung = 0;
         }
 
         if (e->last_sync_at > rdb->st.last_sync_at && rdb->synced) {
