@@ -12,16 +12,10 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-
-#define NGX_LITESTREAM_VERSION        "0.1.0"
+#include "ngx_litestream_shared.h"
 
 /* the one Litestream that the generated files are written for */
 #define NGX_LITESTREAM_BIN_VERSION    "0.5.17"
-
-#define NGX_LITESTREAM_MAX_DBS        16384
-#define NGX_LITESTREAM_MAX_GROUPS     256
-#define NGX_LITESTREAM_ALIAS_LEN      63
-#define NGX_LITESTREAM_ERROR_LEN      512
 
 /* sun_path less the NUL */
 #define NGX_LITESTREAM_SOCKET_LEN     107
@@ -40,44 +34,6 @@
 #define NGX_LITESTREAM_CHECK_NONE         0
 #define NGX_LITESTREAM_CHECK_QUICK        1
 #define NGX_LITESTREAM_CHECK_FULL         2
-
-
-/* states of a supervised process; docs/supervision.md has the table */
-
-typedef enum {
-    NGX_LITESTREAM_DOWN = 0,
-    NGX_LITESTREAM_RESTORING,
-    NGX_LITESTREAM_STARTING,
-    NGX_LITESTREAM_UP,
-    NGX_LITESTREAM_STOPPING,
-    NGX_LITESTREAM_BACKOFF,
-    NGX_LITESTREAM_FAILED,
-    NGX_LITESTREAM_STANDBY
-} ngx_litestream_state_e;
-
-
-/* states of a database */
-
-typedef enum {
-    NGX_LITESTREAM_DB_NEW = 0,
-    NGX_LITESTREAM_DB_MISSING,
-    NGX_LITESTREAM_DB_RESTORING,
-    NGX_LITESTREAM_DB_CHECKING,
-    NGX_LITESTREAM_DB_STARTING,
-    NGX_LITESTREAM_DB_REPLICATING,
-    NGX_LITESTREAM_DB_LAGGING,
-    NGX_LITESTREAM_DB_ERROR
-} ngx_litestream_db_state_e;
-
-
-/* results of a restore, in the status */
-
-typedef enum {
-    NGX_LITESTREAM_RESTORE_NONE = 0,
-    NGX_LITESTREAM_RESTORE_RUNNING,
-    NGX_LITESTREAM_RESTORE_DONE,
-    NGX_LITESTREAM_RESTORE_FAILED
-} ngx_litestream_restore_state_e;
 
 
 /* the configuration: built by the HTTP module from a cycle's pool */
@@ -197,88 +153,6 @@ typedef struct {
 
 /* the status file: ngx_litestream_status.c */
 
-#define NGX_LITESTREAM_STATUS_MAGIC    0x6c73746e
-#define NGX_LITESTREAM_STATUS_VERSION  1
-
-/* how the last holder of the lock has left */
-
-#define NGX_LITESTREAM_CLEAN_NOT       0
-#define NGX_LITESTREAM_CLEAN_END       1
-#define NGX_LITESTREAM_CLEAN_HANDOVER  2
-
-
-typedef struct {
-    int64_t                    at;      /* ms since 1970, 0: never */
-    uint64_t                   txid;
-    uint32_t                   verified;
-    uint32_t                   duration_ms;
-    uint32_t                   write_ms;
-    uint32_t                   sync_ms;
-    uint32_t                   restore_ms;
-    uint32_t                   check_ms;
-    uint32_t                   running;
-    uint32_t                   mode;
-    char                       error[NGX_LITESTREAM_ERROR_LEN];
-} ngx_litestream_verify_result_t;
-
-
-typedef struct {
-    uint32_t                   state;   /* ngx_litestream_state_e */
-    int32_t                    pid;     /* of Litestream, 0: none */
-    int64_t                    started; /* ms since 1970 */
-    uint32_t                   restarts;
-    uint32_t                   count;   /* databases */
-    char                       name[64];
-    char                       user[64];
-    char                       version[32];
-    char                       last_exit[256];
-} ngx_litestream_group_status_t;
-
-
-typedef struct {
-    uint64_t                   id;      /* 0: no database here */
-    char                       alias[NGX_LITESTREAM_ALIAS_LEN + 1];
-    char                       path[512];
-    char                       replica_type[16];
-    char                       replica_url[512];
-    uint32_t                   state;   /* ngx_litestream_db_state_e */
-    uint32_t                   in_place;     /* present or proven new */
-    uint32_t                   group;
-    uint32_t                   lag_limit_ms;
-    int64_t                    size;    /* bytes, -1: unknown */
-    int64_t                    wal_size;
-    uint64_t                   txid;    /* 0: unknown */
-    int64_t                    last_sync_at; /* ms since 1970, 0: unknown */
-    int64_t                    history_from; /* ms since 1970, 0: unknown */
-    int64_t                    history_to;
-
-    uint32_t                   restore_state;
-    uint32_t                   restore_ms;
-    int64_t                    restore_bytes;
-    int64_t                    restore_total;     /* -1: unknown */
-    uint64_t                   restore_txid;
-    char                       restore_error[NGX_LITESTREAM_ERROR_LEN];
-
-    ngx_litestream_verify_result_t  verify;
-
-    char                       error[NGX_LITESTREAM_ERROR_LEN];
-} ngx_litestream_db_status_t;
-
-
-typedef struct {
-    int32_t                    pid;     /* of the lock's holder */
-    uint32_t                   state;   /* ngx_litestream_state_e */
-    int64_t                    heartbeat;    /* ms since 1970 */
-    int64_t                    started;
-    uint32_t                   restarts;
-    uint32_t                   groups;
-    uint32_t                   dbs;
-    uint32_t                   clean;   /* NGX_LITESTREAM_CLEAN_XXX */
-    uint32_t                   storm;   /* ends soon after a start, in a row */
-    uint32_t                   pad;
-} ngx_litestream_super_status_t;
-
-
 /*
  * Read side, any process.  ngx_litestream_status_open() maps the file
  * read-only (does open() and mmap(): call it in init_process, not for a
@@ -294,58 +168,7 @@ ngx_int_t ngx_litestream_status_group(ngx_uint_t n,
 ngx_int_t ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
     ngx_litestream_db_status_t *st);
 
-/*
- * What a reader makes of a record at the time now (ms since 1970): 1 when
- * the supervisor lives (its heartbeat is fresh), the lag in ms or -1, and
- * the state, which turns to "lagging" although nobody writes any more.
- */
-
-ngx_uint_t ngx_litestream_alive(ngx_litestream_super_status_t *st,
-    int64_t now);
-int64_t ngx_litestream_lag(ngx_litestream_db_status_t *st, int64_t now);
-ngx_uint_t ngx_litestream_db_state(ngx_litestream_db_status_t *st,
-    int64_t now);
-
-/* lower-case names of states */
-
-extern char  *ngx_litestream_state_names[];
-extern char  *ngx_litestream_db_state_names[];
-extern char  *ngx_litestream_restore_state_names[];
-
-
-/* messages on supervisor.sock, SOCK_SEQPACKET, one struct each way */
-
-#define NGX_LITESTREAM_IPC_VERSION   1
-
-#define NGX_LITESTREAM_IPC_WORKER    1   /* first message of a worker */
-#define NGX_LITESTREAM_IPC_COMMAND   2   /* first message of the command */
-#define NGX_LITESTREAM_IPC_HANDOVER  3   /* first message of a supervisor */
-#define NGX_LITESTREAM_IPC_SYNC      4
-#define NGX_LITESTREAM_IPC_VERIFY    5
-
-
-typedef struct {
-    uint32_t                   version;
-    uint32_t                   type;
-    uint64_t                   ticket;  /* the asker's, given back */
-    uint64_t                   db;      /* ngx_litestream_id() */
-    uint32_t                   mode;    /* of verify: 0 quick, 1 full */
-    uint32_t                   timeout_ms;
-
-    /* answer */
-
-    int32_t                    status;  /* HTTP: 200, 202, 404, 503 */
-    uint32_t                   pad;
-    uint64_t                   txid;
-    uint32_t                   duration_ms;
-    uint32_t                   write_ms;
-    uint32_t                   sync_ms;
-    uint32_t                   restore_ms;
-    uint32_t                   check_ms;
-    uint32_t                   pad2;
-    char                       error[NGX_LITESTREAM_ERROR_LEN];
-} ngx_litestream_msg_t;
-
+/* questions to the supervisor: ngx_litestream_ask.c */
 
 /*
  * Worker side.  The caller fills msg (type, db, mode, timeout_ms), handler,

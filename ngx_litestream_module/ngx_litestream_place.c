@@ -147,6 +147,7 @@ ngx_litestream_placed_status(ngx_litestream_rdb_t *rdb)
 
     rdb->st.error[0] = '\0';
     rdb->st.in_place = 1;
+    rdb->st.restore_failures = 0;
 
     switch (db->outcome) {
 

@@ -872,6 +872,7 @@ ngx_litestream_place_done(ngx_litestream_job_t *job)
     default:
         rdb->db->outcome = NGX_LITESTREAM_OUTCOME_ERROR;
         rdb->st.restore_state = NGX_LITESTREAM_RESTORE_FAILED;
+        rdb->st.restore_failures++;
         ngx_litestream_copy(rdb->st.restore_error,
                             sizeof(rdb->st.restore_error),
                             (u_char *) res->text, ngx_strlen(res->text));

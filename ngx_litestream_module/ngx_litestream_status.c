@@ -23,43 +23,6 @@
 #include <sys/mman.h>
 
 
-typedef struct {
-    uint32_t                       magic;
-    uint32_t                       version;
-    uint64_t                       size;
-} ngx_litestream_status_head_t;
-
-
-typedef struct {
-    uint32_t                       seq;
-    uint32_t                       pad;
-    ngx_litestream_super_status_t  st[2];
-} ngx_litestream_super_rec_t;
-
-
-typedef struct {
-    uint32_t                       seq;
-    uint32_t                       pad;
-    ngx_litestream_group_status_t  st[2];
-} ngx_litestream_group_rec_t;
-
-
-typedef struct {
-    uint32_t                       seq;
-    uint32_t                       pad;
-    ngx_litestream_db_status_t     st[2];
-} ngx_litestream_db_rec_t;
-
-
-typedef struct {
-    ngx_litestream_status_head_t   head;
-    ngx_litestream_super_rec_t     super;
-    ngx_litestream_group_rec_t     groups[NGX_LITESTREAM_MAX_GROUPS];
-    ngx_litestream_db_rec_t        dbs[NGX_LITESTREAM_MAX_DBS];
-} ngx_litestream_status_file_t;
-
-
-
 static ngx_int_t ngx_litestream_status_valid(int fd);
 static int ngx_litestream_status_new(ngx_str_t *name);
 static ngx_int_t ngx_litestream_status_copy(void *rec, void *st, size_t size);
@@ -557,6 +520,11 @@ ngx_litestream_status_super_write(void)
 
     st->pid = ngx_pid;
     st->state = ngx_litestream_sup->state;
+
+    ngx_memcpy(st->module_ver, NGX_LITESTREAM_VERSION,
+               sizeof(NGX_LITESTREAM_VERSION));
+    ngx_memcpy(st->nginx_ver, NGINX_VERSION, sizeof(NGINX_VERSION));
+
     st->heartbeat = ngx_litestream_now();
     st->groups = ngx_litestream_sup->conf->groups.nelts;
     st->dbs = ngx_litestream_sup->conf->dbs.nelts;
@@ -592,38 +560,4 @@ ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb)
     ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dbs)
                               + rdb->index * sizeof(ngx_litestream_db_rec_t),
                               &rdb->st, sizeof(ngx_litestream_db_status_t));
-}
-
-
-ngx_uint_t
-ngx_litestream_alive(ngx_litestream_super_status_t *st, int64_t now)
-{
-    /* a heartbeat from the future: the clock was set back */
-
-    return st->pid && st->clean != NGX_LITESTREAM_CLEAN_END
-           && now - st->heartbeat < 5000;
-}
-
-
-int64_t
-ngx_litestream_lag(ngx_litestream_db_status_t *st, int64_t now)
-{
-    if (st->last_sync_at == 0) {
-        return -1;
-    }
-
-    return ngx_max(now - st->last_sync_at, 0);
-}
-
-
-ngx_uint_t
-ngx_litestream_db_state(ngx_litestream_db_status_t *st, int64_t now)
-{
-    if (st->state == NGX_LITESTREAM_DB_REPLICATING
-        && ngx_litestream_lag(st, now) > (int64_t) st->lag_limit_ms)
-    {
-        return NGX_LITESTREAM_DB_LAGGING;
-    }
-
-    return st->state;
 }

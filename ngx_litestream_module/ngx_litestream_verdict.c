@@ -19,23 +19,6 @@
 static ngx_int_t ngx_litestream_digits(u_char *p, size_t n, ngx_uint_t max);
 
 
-char  *ngx_litestream_state_names[] = {
-    "down", "restoring", "starting", "up",
-    "stopping", "backoff", "failed", "standby"
-};
-
-
-char  *ngx_litestream_db_state_names[] = {
-    "new", "missing", "restoring", "checking",
-    "starting", "replicating", "lagging", "error"
-};
-
-
-char  *ngx_litestream_restore_state_names[] = {
-    "none", "running", "done", "failed"
-};
-
-
 /*
  * 64-bit FNV-1a of a path, never 0: that marks a free record in the status
  * file.  The same path has the same id in each process and version.  Any

@@ -8,6 +8,7 @@
 
 #include "unit.h"
 #include "ngx_litestream_verdict.c"
+#include "ngx_litestream_shared.c"
 
 
 static uint64_t
