@@ -13,6 +13,8 @@
 
 #include "ngx_litestream_supervisor.h"
 
+#include <stdarg.h>
+
 
 /* messages of one client that are read in one turn */
 #define NGX_LITESTREAM_IPC_TURN       256
@@ -48,6 +50,8 @@ typedef struct {
 
 
 static void ngx_litestream_ipc_accept(ngx_event_t *ev);
+static void ngx_litestream_ipc_refuse(int s, int32_t status,
+    const char *fmt, ...);
 static void ngx_litestream_ipc_pause(void);
 static void ngx_litestream_ipc_resume(ngx_event_t *ev);
 static void ngx_litestream_peer_read(ngx_event_t *ev);
@@ -292,6 +296,8 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
             ngx_log_error(NGX_LOG_ERR, log, 0,
                           "litestream: connection of user %ui refused",
                           (ngx_uint_t) cred.uid);
+            ngx_litestream_ipc_refuse(s, 403, "user %u may not ask",
+                                      (unsigned) cred.uid);
             (void) close(s);
             continue;
         }
@@ -302,6 +308,7 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
             && (cred.uid != geteuid()
                 || ngx_litestream_npeers >= NGX_LITESTREAM_PEERS + 16))
         {
+            ngx_litestream_ipc_refuse(s, 503, "too many connections");
             (void) close(s);
             continue;
         }
@@ -342,6 +349,30 @@ ngx_litestream_ipc_accept(ngx_event_t *ev)
             return;
         }
     }
+}
+
+
+/*
+ * Tells a client why its connection is about to be closed: ticket 0 is no
+ * question's.  Supervisor, does not block.
+ */
+
+static void
+ngx_litestream_ipc_refuse(int s, int32_t status, const char *fmt, ...)
+{
+    va_list               args;
+    ngx_litestream_msg_t  msg;
+
+    ngx_memzero(&msg, sizeof(ngx_litestream_msg_t));
+
+    msg.version = NGX_LITESTREAM_IPC_VERSION;
+    msg.status = status;
+
+    va_start(args, fmt);
+    (void) vsnprintf(msg.error, sizeof(msg.error), fmt, args);
+    va_end(args);
+
+    (void) send(s, &msg, sizeof(ngx_litestream_msg_t), MSG_NOSIGNAL);
 }
 
 
@@ -512,6 +543,10 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
                       "litestream: a client speaks protocol version %uD, "
                       "not %d", msg->version, NGX_LITESTREAM_IPC_VERSION);
+        ngx_litestream_ipc_refuse(peer->c->fd, 400, "the supervisor speaks "
+                                  "protocol version %d, not %u",
+                                  NGX_LITESTREAM_IPC_VERSION,
+                                  (unsigned) msg->version);
         return NGX_ERROR;
     }
 
