@@ -1,10 +1,10 @@
-# make             build the module and install Litestream, both in build/
+# make             build module and command, install Litestream, all in build/
 # make run         a demo on http://127.0.0.1:8080/ (DB=path REPLICA=url PORT=n)
 # make test        all checks and tests
 # make check       only what needs no nginx running: style and unit tests
 # make sanitize    the tests, nginx and the module built with ASan and UBSan
 # make valgrind    the tests, nginx run under valgrind
-# make install     the module where nginx looks for it, systemd's drop-in
+# make install     module, command, and a drop-in for systemd, where they belong
 # make deps        Debian packages and Litestream; the others begin with it
 # make clean       remove build/; make distclean: the demo's data in run/ too
 
@@ -30,12 +30,18 @@ PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 TEST_PACKAGES = systemd
 
 SOURCES = $(wildcard ngx_litestream_module/*.[ch])
-CHECKED = $(SOURCES) $(wildcard t/unit/*.[ch])
+CHECKED = $(SOURCES) $(wildcard cli/*.[ch] t/unit/*.[ch])
 SCRIPTS = config .ci/run $(wildcard tools/*)
 PERL    = $(wildcard t/*.t t/lib/Test/*.pm t/lib/Test/*/*.pm t/bin/*)
 UNITS   = $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
 
 MODULE = build/ngx_litestream_module.so
+
+COMMAND         = build/nginx-litestream
+COMMAND_SOURCES = $(wildcard cli/*.c) \
+		  ngx_litestream_module/ngx_litestream_shared.c
+COMMAND_HEADERS = cli/cli.h ngx_litestream_module/ngx_litestream_shared.h
+COMMAND_WARN    = -Wall -Wextra -Werror
 
 ifneq ($(words $(CURDIR)),1)
 $(error nginx cannot be built in a folder with a space in its name: $(CURDIR))
@@ -45,7 +51,7 @@ endif
 .PHONY: all deps packages test-packages run test test-all check style unit \
 	prove sanitize valgrind install clean distclean FORCE
 
-all: $(MODULE) build/litestream
+all: $(MODULE) $(COMMAND) build/litestream
 
 
 # what has to be there
@@ -103,6 +109,14 @@ build/settings: packages FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 
+# the command, nginx-litestream
+
+$(COMMAND): $(COMMAND_SOURCES) $(COMMAND_HEADERS) build/settings
+	@$(CC) $(CFLAGS) $(COMMAND_WARN) -fPIE -pie $(LDFLAGS) -Icli \
+	    -Ingx_litestream_module -o $@.new $(COMMAND_SOURCES) -lyaml
+	@mv $@.new $@ && echo "built $@"
+
+
 run: all
 	@exec env DB='$(DB)' REPLICA='$(REPLICA)' PORT='$(PORT)' \
 	    NGINX_BINARY='$(NGINX_BINARY)' tools/run
@@ -146,7 +160,7 @@ unit: $(UNITS)
 # A line " * CFLAGS: ..." in it is added to the command.  nginx's headers
 # count as the system's: their warnings are not ours.
 
-UNIT_INCS = -Ingx_litestream_module $(addprefix -isystem build/nginx/, \
+UNIT_INCS = -Ingx_litestream_module -Icli $(addprefix -isystem build/nginx/, \
 	    src/core src/event src/event/modules src/event/quic src/os/unix \
 	    objs src/http src/http/modules src/http/v2 src/http/v3)
 
@@ -168,10 +182,12 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
 	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
-sanitize: all test-packages build/sanitize/objs/nginx
+sanitize: all test-packages build/sanitize/objs/nginx \
+	build/sanitize/nginx-litestream
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
 	TEST_NGINX_BINARY='$(CURDIR)/build/sanitize/objs/nginx' \
+	TEST_NGINX_COMMAND='$(CURDIR)/build/sanitize/nginx-litestream' \
 	TEST_NGINX_MODULE=static TEST_SLOW=3 \
 	    prove -It/lib -j$(JOBS) $(TESTS)
 	@echo "all tests passed with sanitizers"
@@ -179,6 +195,10 @@ sanitize: all test-packages build/sanitize/objs/nginx
 build/sanitize/objs/nginx: build/sanitize/objs/Makefile FORCE
 	@$(MAKE) --no-print-directory -s -j$(JOBS) -C build/sanitize \
 	    -f objs/Makefile binary
+
+build/sanitize/nginx-litestream: build/sanitize/objs/Makefile $(COMMAND)
+	@$(CC) $(SANITIZE) $(COMMAND_WARN) -Icli -Ingx_litestream_module \
+	    -o $@ $(COMMAND_SOURCES) -lyaml
 
 build/sanitize/objs/Makefile: config build/settings
 	@tools/nginx-source build/nginx-source
@@ -207,6 +227,8 @@ valgrind: all test-packages
 install: all
 	@DESTDIR='$(DESTDIR)' NGINX_BINARY='$(NGINX_BINARY)' \
 	    tools/install-module $(MODULE) build/litestream
+	@DESTDIR='$(DESTDIR)' tools/install-command $(COMMAND) \
+	    docs/nginx-litestream.8
 	@DESTDIR='$(DESTDIR)' tools/install-systemd
 
 clean:
