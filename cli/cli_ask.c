@@ -23,6 +23,10 @@
 #define CLI_ASK_TIMEOUT      30000
 #define CLI_ASK_MAX_TIMEOUT  3600000
 
+/* ms that a new supervisor may take to know a database, and to begin */
+#define CLI_ASK_KNOWN        5000
+#define CLI_ASK_SETTLED      30000
+
 
 typedef struct {
     ngx_litestream_db_status_t     *db;
@@ -40,6 +44,8 @@ typedef struct {
     int                             left;
     int                             fd;
     int64_t                         end;
+    int64_t                         lost;      /* when, 0: never */
+    int64_t                         started;   /* of the supervisor then */
     char                            error[CLI_ERROR_LEN];
 } cli_ask_t;
 
@@ -49,6 +55,7 @@ static int cli_ask_all(cli_ask_t *ask);
 static int cli_ask_connect(cli_ask_t *ask);
 static void cli_ask_lost(cli_ask_t *ask);
 static void cli_ask_send(cli_ask_t *ask);
+static int cli_ask_settled(cli_ask_t *ask, cli_question_t *q);
 static int cli_ask_read(cli_ask_t *ask);
 static int cli_ask_unsent(cli_ask_t *ask);
 static void cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json);
@@ -127,6 +134,7 @@ cli_ask(cli_options_t *o, uint32_t type)
     }
 
     ask.left = ask.n;
+    ask.started = st->super.started;
     memcpy(ask.again->path, st->path, sizeof(st->path));
 
     rc = cli_ask_all(&ask);
@@ -238,6 +246,11 @@ cli_ask_all(cli_ask_t *ask)
         pfd.events = (short) (POLLIN | (cli_ask_unsent(ask) ? POLLOUT : 0));
         pfd.revents = 0;
 
+        if (ask->lost && cli_ask_unsent(ask)) {
+            pfd.events = POLLIN;
+            left = (left < 100) ? left : 100;
+        }
+
         if (poll(&pfd, 1, (int) left) > 0
             && (pfd.revents & (POLLIN|POLLHUP|POLLERR)))
         {
@@ -347,11 +360,17 @@ cli_ask_send(cli_ask_t *ask)
 
     left = ask->end - cli_clock();
 
+    if (ask->lost && cli_file_read(ask->again) != CLI_YES) {
+        return;
+    }
+
     for (i = 0; i < ask->n; i++) {
 
         q = &ask->questions[i];
 
-        if (q->sent || q->answered) {
+        if (q->sent || q->answered
+            || (ask->lost && !cli_ask_settled(ask, q)))
+        {
             continue;
         }
 
@@ -368,6 +387,47 @@ cli_ask_send(cli_ask_t *ask)
 
         q->sent = 1;
     }
+}
+
+
+/*
+ * A supervisor that has just begun would answer that the database is not
+ * replicated: true, but not what the question was about.
+ */
+
+static int
+cli_ask_settled(cli_ask_t *ask, cli_question_t *q)
+{
+    int           i;
+    int64_t       passed;
+    cli_state_t  *st;
+
+    st = ask->again;
+    passed = cli_clock() - ask->lost;
+
+    if (st->super.started == ask->started && passed < CLI_ASK_KNOWN) {
+        return 0;
+    }
+
+    for (i = 0; i < st->n_dbs; i++) {
+
+        if (st->dbs[i].id != q->msg.db) {
+            continue;
+        }
+
+        switch (st->dbs[i].state) {
+
+        case NGX_LITESTREAM_DB_RESTORING:
+        case NGX_LITESTREAM_DB_CHECKING:
+        case NGX_LITESTREAM_DB_STARTING:
+            return passed >= CLI_ASK_SETTLED;
+
+        default:
+            return 1;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -407,6 +467,12 @@ cli_ask_read(cli_ask_t *ask)
         }
 
         if (n <= 0) {
+            ask->lost = cli_clock();
+
+            if (ask->again->super.started) {
+                ask->started = ask->again->super.started;
+            }
+
             cli_ask_lost(ask);
             cli_sleep(20);
             return CLI_YES;
