@@ -48,6 +48,7 @@ typedef struct ngx_litestream_user_s  ngx_litestream_user_t;
 typedef struct {
     ngx_litestream_user_t       *user;  /* litestream_user, or NULL */
     ngx_http_litestream_said_t  *replica;    /* or NULL */
+    ngx_litestream_settings_t    settings;
     unsigned                     background:1;
 } ngx_litestream_level_t;
 
@@ -58,6 +59,8 @@ typedef struct {
     ngx_array_t                  said;  /* of said_t: litestream_db */
     ngx_http_litestream_said_t   replica;
     ngx_http_litestream_said_t   user;
+    ngx_http_litestream_said_t   snapshot;
+    ngx_http_litestream_said_t   metrics_addr;
 
     ngx_litestream_level_t       level;
 
@@ -107,10 +110,10 @@ ngx_int_t ngx_http_litestream_api_handler(ngx_http_request_t *r);
 
 
 /*
- * The configuration's own: ngx_litestream_database.c, _group.c, _param.c,
- * _replica.c, _user.c.  All of it runs while the configuration is read, in
- * any process that does, and may block on the file system and in NSS; nothing
- * is changed there.
+ * The configuration's own: ngx_litestream_database.c, _addr.c, _group.c,
+ * _param.c, _replica.c, _user.c.  All of it runs while the configuration is
+ * read, in any process that does, and may block on the file system and in NSS;
+ * nothing is changed there.
  */
 
 #define NGX_LITESTREAM_READ      4
@@ -190,9 +193,36 @@ ngx_litestream_replica_t *ngx_litestream_replica_parse(
     ngx_http_litestream_said_t *replica);
 ngx_int_t ngx_litestream_replicas_check(ngx_litestream_parse_t *parse);
 
+/*
+ * The group of databases of that user, type of replica and level; no two
+ * groups that replicate with one address, nor one where nginx listens
+ */
+
 ngx_litestream_group_t *ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_user_t *user,
     ngx_str_t *type);
+ngx_int_t ngx_litestream_groups_check(ngx_litestream_parse_t *parse);
+ngx_int_t ngx_litestream_listen_check(ngx_cycle_t *cycle,
+    ngx_litestream_conf_t *lcf);
+
+/* ngx_litestream_addr.c: host:port; NULL: refused, it has been logged */
+
+ngx_litestream_addr_t *ngx_litestream_addr_parse(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said);
+
+/* whether one can be listened on while the other is in use */
+
+ngx_uint_t ngx_litestream_addr_clash(ngx_litestream_addr_t *one,
+    ngx_litestream_addr_t *two);
+
+/* 1: this user may not listen on it */
+
+ngx_uint_t ngx_litestream_addr_privileged(ngx_litestream_addr_t *addr,
+    uid_t uid);
+
+/* nginx's time, more than 0 and what Litestream can bear, in ms */
+
+ngx_int_t ngx_litestream_param_msec(ngx_str_t *value, ngx_msec_t *msec);
 
 /* find: by name or number; get: group is NULL unless one was said */
 

@@ -14,6 +14,10 @@
 
 static ngx_int_t ngx_http_litestream_user(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_level_t *level);
+static ngx_int_t ngx_http_litestream_snapshot(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings);
+static ngx_int_t ngx_http_litestream_metrics(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings);
 
 
 /*
@@ -56,6 +60,22 @@ ngx_http_litestream_level(ngx_litestream_parse_t *parse,
         if (ngx_litestream_replica_check(parse, level->replica) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    if (lscf->snapshot.file
+        && ngx_http_litestream_snapshot(parse, &lscf->snapshot,
+                                        &level->settings)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (lscf->metrics_addr.file
+        && ngx_http_litestream_metrics(parse, &lscf->metrics_addr,
+                                       &level->settings)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     parse->level = level;
@@ -116,4 +136,74 @@ ngx_http_litestream_user(ngx_litestream_parse_t *parse,
     level->user = ngx_litestream_user_get(parse, NULL, geteuid(), getegid());
 
     return level->user ? NGX_OK : NGX_ERROR;
+}
+
+
+/* what it does not say is Litestream's default, not that of http{} */
+
+static ngx_int_t
+ngx_http_litestream_snapshot(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings)
+{
+    ngx_str_t    value;
+    ngx_uint_t   i;
+    ngx_msec_t  *msec;
+
+    settings->snapshot_interval = 0;
+    settings->snapshot_retention = 0;
+
+    for (i = 1; i < said->nargs; i++) {
+
+        value = said->args[i];
+
+        if (ngx_strncmp(value.data, "interval=", 9) == 0) {
+            msec = &settings->snapshot_interval;
+            value.data += 9;
+            value.len -= 9;
+
+        } else if (ngx_strncmp(value.data, "retention=", 10) == 0) {
+            msec = &settings->snapshot_retention;
+            value.data += 10;
+            value.len -= 10;
+
+        } else {
+            goto invalid;
+        }
+
+        if (*msec) {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "parameter \"%V\" is duplicate",
+                                      &said->args[i]);
+            return NGX_ERROR;
+        }
+
+        if (ngx_litestream_param_msec(&value, msec) != NGX_OK) {
+            goto invalid;
+        }
+    }
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_litestream_said_error(parse->cf->log, said, 0,
+                              "invalid parameter \"%V\"", &said->args[i]);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_litestream_metrics(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings)
+{
+    settings->metrics = NULL;
+
+    if (ngx_strcmp(said->args[1].data, "off") == 0) {
+        return NGX_OK;
+    }
+
+    settings->metrics = ngx_litestream_addr_parse(parse, said);
+
+    return settings->metrics ? NGX_OK : NGX_ERROR;
 }

@@ -92,6 +92,20 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       offsetof(ngx_http_litestream_srv_conf_t, user),
       NULL },
 
+    { ngx_string("litestream_snapshot"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE12,
+      ngx_http_litestream_said,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, snapshot),
+      NULL },
+
+    { ngx_string("litestream_metrics_addr"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_litestream_said,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, metrics_addr),
+      NULL },
+
     { ngx_string("litestream_restore"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_litestream_restore,
@@ -280,6 +294,8 @@ ngx_http_litestream_create_srv_conf(ngx_conf_t *cf)
      *
      *     lscf->replica = { NULL };
      *     lscf->user = { NULL };
+     *     lscf->snapshot = { NULL };
+     *     lscf->metrics_addr = { NULL };
      *     lscf->level = { NULL };
      */
 

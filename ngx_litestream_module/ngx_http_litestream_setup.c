@@ -83,6 +83,7 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
     }
 
     if (ngx_litestream_replicas_check(&parse) != NGX_OK
+        || ngx_litestream_groups_check(&parse) != NGX_OK
         || ngx_http_litestream_sockets(&parse, &lmcf->state_path) != NGX_OK
         || ngx_http_litestream_bin(&parse, lmcf) != NGX_OK)
     {
@@ -450,6 +451,10 @@ ngx_http_litestream_check(ngx_cycle_t *cycle)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_litestream_listen_check(cycle, lcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     lmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_litestream_module);
 
@@ -537,6 +542,7 @@ ngx_http_litestream_digest(ngx_cycle_t *cycle,
         group = groups[i];
 
         ngx_http_litestream_digest_str(&md5, &group->name);
+        ngx_http_litestream_digest_str(&md5, &group->key);
         ngx_http_litestream_digest_str(&md5, &group->user);
         ngx_http_litestream_digest_num(&md5, group->uid);
         ngx_http_litestream_digest_num(&md5, group->gid);

@@ -58,6 +58,27 @@ typedef struct {
 } ngx_litestream_replica_t;
 
 
+/* host:port where Litestream listens; sockaddr is NULL: all addresses */
+
+typedef struct {
+    ngx_str_t                  text;    /* as in litestream.yml */
+    struct sockaddr           *sockaddr;
+    socklen_t                  socklen;
+    ngx_uint_t                 port;
+    u_char                    *file;    /* where it was said */
+    ngx_uint_t                 line;
+} ngx_litestream_addr_t;
+
+
+/* what one Litestream has for all its databases */
+
+typedef struct {
+    ngx_msec_t                 snapshot_interval;     /* 0: not said */
+    ngx_msec_t                 snapshot_retention;
+    ngx_litestream_addr_t     *metrics;      /* or NULL */
+} ngx_litestream_settings_t;
+
+
 struct ngx_litestream_db_s {
     ngx_str_t                  alias;   /* NUL-ended */
     ngx_str_t                  path;    /* symlinks resolved, NUL-ended */
@@ -103,6 +124,8 @@ struct ngx_litestream_group_s {
     uid_t                      uid;
     gid_t                      gid;
     ngx_str_t                  type;
+    ngx_str_t                  key;     /* all that makes it differ */
+    ngx_litestream_settings_t  settings;
     ngx_uint_t                 index;   /* in conf->groups */
 
     /* below the state path, NUL-ended */

@@ -12,9 +12,18 @@
 #include "ngx_http_litestream.h"
 
 
+static ngx_int_t ngx_litestream_group_key(ngx_litestream_parse_t *parse,
+    ngx_litestream_user_t *user, ngx_str_t *type, ngx_str_t *key);
+static ngx_int_t ngx_litestream_group_name(ngx_litestream_parse_t *parse,
+    ngx_litestream_group_t *group);
+static ngx_litestream_db_t *ngx_litestream_group_first(
+    ngx_litestream_group_t *group);
+
+
 /*
- * The group of databases of that user and that type of replica, made when
- * it is the first of its kind.  NULL: one too many, it has been logged.
+ * The group of databases of that user, that type of replica and what their
+ * level says for a whole Litestream, made when it is the first of its kind.
+ * NULL: one too many, it has been logged.
  */
 
 ngx_litestream_group_t *
@@ -24,8 +33,7 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
 {
     u_char                   *p;
     size_t                    len;
-    uint32_t                  crc;
-    ngx_str_t                 hash, *state;
+    ngx_str_t                 key, *state;
     ngx_uint_t                i;
     ngx_pool_t               *pool;
     ngx_litestream_conf_t    *lcf;
@@ -34,14 +42,17 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     lcf = parse->lcf;
     pool = parse->cf->pool;
 
+    if (ngx_litestream_group_key(parse, user, type, &key) != NGX_OK) {
+        return NULL;
+    }
+
     groups = lcf->groups.elts;
 
     for (i = 0; i < lcf->groups.nelts; i++) {
         group = groups[i];
 
-        if (group->uid == user->uid && group->gid == user->gid
-            && group->type.len == type->len
-            && ngx_strncmp(group->type.data, type->data, type->len) == 0)
+        if (group->key.len == key.len
+            && ngx_memcmp(group->key.data, key.data, key.len) == 0)
         {
             return group;
         }
@@ -50,8 +61,9 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     if (lcf->groups.nelts == NGX_LITESTREAM_MAX_GROUPS) {
         ngx_litestream_said_error(parse->cf->log, said, 0,
                                   "too many groups of databases, one for each "
-                                  "user, group and type of replica, the limit "
-                                  "is %d", NGX_LITESTREAM_MAX_GROUPS);
+                                  "user, group, type of replica and setting "
+                                  "of Litestream, the limit is %d",
+                                  NGX_LITESTREAM_MAX_GROUPS);
         return NULL;
     }
 
@@ -64,6 +76,8 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     group->uid = user->uid;
     group->gid = user->gid;
     group->type = *type;
+    group->key = key;
+    group->settings = parse->level->settings;
     group->index = lcf->groups.nelts;
 
     if (ngx_array_init(&group->dbs, pool, 4, sizeof(ngx_litestream_db_t *))
@@ -72,31 +86,9 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
-    /* all that makes two groups differ, so that no two share a directory */
-
-    hash.len = 2 * NGX_INT64_LEN + group->type.len + 2;
-    hash.data = ngx_pnalloc(pool, hash.len);
-    if (hash.data == NULL) {
+    if (ngx_litestream_group_name(parse, group) != NGX_OK) {
         return NULL;
     }
-
-    hash.len = ngx_sprintf(hash.data, "%ui:%ui:%V", (ngx_uint_t) group->uid,
-                           (ngx_uint_t) group->gid, &group->type)
-               - hash.data;
-
-    crc = ngx_crc32_long(hash.data, hash.len);
-
-    group->name.data = ngx_pnalloc(pool, NGX_INT64_LEN + group->type.len
-                                         + sizeof("--12345678"));
-    if (group->name.data == NULL) {
-        return NULL;
-    }
-
-    p = ngx_sprintf(group->name.data, "%ui-%V-%08xD", (ngx_uint_t) group->uid,
-                    &group->type, crc);
-    *p = '\0';
-
-    group->name.len = p - group->name.data;
 
     /* STATE/NAME, and below it litestream.yml, run/, run/litestream.sock */
 
@@ -133,4 +125,250 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     *groups = group;
 
     return group;
+}
+
+
+/*
+ * All that makes two groups differ, as a text.  What is not said is not in
+ * it: a group keeps its key, and with it its folder, when a later version
+ * knows of more.
+ */
+
+static ngx_int_t
+ngx_litestream_group_key(ngx_litestream_parse_t *parse,
+    ngx_litestream_user_t *user, ngx_str_t *type, ngx_str_t *key)
+{
+    u_char                     *p;
+    size_t                      len;
+    ngx_litestream_settings_t  *settings;
+
+    settings = &parse->level->settings;
+
+    len = 2 * NGX_INT64_LEN + type->len + sizeof("::")
+          + 2 * NGX_INT64_LEN + sizeof(":interval=:retention=")
+          + sizeof(":addr=");
+
+    if (settings->metrics) {
+        len += settings->metrics->text.len;
+    }
+
+    p = ngx_pnalloc(parse->cf->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    key->data = p;
+
+    p = ngx_sprintf(p, "%ui:%ui:%V", (ngx_uint_t) user->uid,
+                    (ngx_uint_t) user->gid, type);
+
+    if (settings->snapshot_interval) {
+        p = ngx_sprintf(p, ":interval=%M", settings->snapshot_interval);
+    }
+
+    if (settings->snapshot_retention) {
+        p = ngx_sprintf(p, ":retention=%M", settings->snapshot_retention);
+    }
+
+    if (settings->metrics) {
+        p = ngx_sprintf(p, ":addr=%V", &settings->metrics->text);
+    }
+
+    key->len = p - key->data;
+
+    return NGX_OK;
+}
+
+
+/* UID-TYPE-HASH; a name that is taken is one of another key's same hash */
+
+static ngx_int_t
+ngx_litestream_group_name(ngx_litestream_parse_t *parse,
+    ngx_litestream_group_t *group)
+{
+    u_char                   *p;
+    uint32_t                  hash;
+    ngx_uint_t                i;
+    ngx_litestream_group_t  **groups;
+
+    group->name.data = ngx_pnalloc(parse->cf->pool,
+                                   NGX_INT64_LEN + group->type.len
+                                   + sizeof("--12345678"));
+    if (group->name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    groups = parse->lcf->groups.elts;
+    hash = ngx_crc32_long(group->key.data, group->key.len);
+
+    for ( ;; ) {
+
+        p = ngx_sprintf(group->name.data, "%ui-%V-%08xD%Z",
+                        (ngx_uint_t) group->uid, &group->type, hash);
+
+        group->name.len = p - 1 - group->name.data;
+
+        for (i = 0; i < parse->lcf->groups.nelts; i++) {
+            if (ngx_strcmp(groups[i]->name.data, group->name.data) == 0) {
+                break;
+            }
+        }
+
+        if (i == parse->lcf->groups.nelts) {
+            return NGX_OK;
+        }
+
+        hash++;
+    }
+}
+
+
+/*
+ * Addresses where Litestreams listen: each needs one of its own, and one that
+ * its user may have.  NGX_ERROR: it has been logged.
+ */
+
+ngx_int_t
+ngx_litestream_groups_check(ngx_litestream_parse_t *parse)
+{
+    ngx_uint_t                   i, j;
+    ngx_litestream_db_t         *one, *two;
+    ngx_litestream_addr_t       *addr, *other;
+    ngx_litestream_group_t     **groups;
+    ngx_http_litestream_said_t   said;
+
+    ngx_memzero(&said, sizeof(ngx_http_litestream_said_t));
+
+    groups = parse->lcf->groups.elts;
+
+    for (i = 0; i < parse->lcf->groups.nelts; i++) {
+
+        addr = groups[i]->settings.metrics;
+        one = ngx_litestream_group_first(groups[i]);
+
+        if (addr == NULL || one == NULL) {
+            continue;
+        }
+
+        said.file = addr->file;
+        said.line = addr->line;
+
+        if (ngx_litestream_addr_privileged(addr, groups[i]->uid)) {
+            ngx_litestream_said_error(parse->cf->log, &said, 0,
+                                      "\"litestream_metrics_addr\" \"%V\" "
+                                      "cannot be used: the Litestream of "
+                                      "database \"%V\" runs as user \"%V\", "
+                                      "which may not listen on port %ui",
+                                      &addr->text, &one->alias,
+                                      &groups[i]->user, addr->port);
+            return NGX_ERROR;
+        }
+
+        for (j = 0; j < i; j++) {
+
+            other = groups[j]->settings.metrics;
+            two = ngx_litestream_group_first(groups[j]);
+
+            if (other == NULL || two == NULL
+                || !ngx_litestream_addr_clash(addr, other))
+            {
+                continue;
+            }
+
+            ngx_litestream_said_error(parse->cf->log, &said, 0,
+                                      "\"litestream_metrics_addr\" \"%V\" "
+                                      "would be that of two Litestream "
+                                      "processes, of database \"%V\" (user "
+                                      "\"%V\", replica type \"%V\") and of "
+                                      "database \"%V\" (user \"%V\", replica "
+                                      "type \"%V\"): say one for each in "
+                                      "server{}", &addr->text,
+                                      &two->alias, &groups[j]->user,
+                                      &groups[j]->type,
+                                      &one->alias, &groups[i]->user,
+                                      &groups[i]->type);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The same for nginx's own sockets, which are known when all of the
+ * configuration has been read.  NGX_ERROR: it has been logged.
+ */
+
+ngx_int_t
+ngx_litestream_listen_check(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
+{
+    ngx_uint_t                   i, n;
+    ngx_listening_t             *ls;
+    ngx_litestream_addr_t       *addr, listen;
+    ngx_litestream_group_t     **groups;
+    ngx_http_litestream_said_t   said;
+
+    ngx_memzero(&said, sizeof(ngx_http_litestream_said_t));
+    ngx_memzero(&listen, sizeof(ngx_litestream_addr_t));
+
+    groups = lcf->groups.elts;
+
+    for (i = 0; i < lcf->groups.nelts; i++) {
+
+        addr = groups[i]->settings.metrics;
+
+        if (addr == NULL || ngx_litestream_group_first(groups[i]) == NULL) {
+            continue;
+        }
+
+        ls = cycle->listening.elts;
+
+        for (n = 0; n < cycle->listening.nelts; n++) {
+
+            if (ls[n].type != SOCK_STREAM) {
+                continue;
+            }
+
+            listen.sockaddr = ls[n].sockaddr;
+            listen.socklen = ls[n].socklen;
+            listen.port = ngx_inet_get_port(ls[n].sockaddr);
+
+            if (!ngx_litestream_addr_clash(addr, &listen)) {
+                continue;
+            }
+
+            said.file = addr->file;
+            said.line = addr->line;
+
+            ngx_litestream_said_error(cycle->log, &said, 0,
+                                      "\"litestream_metrics_addr\" \"%V\" "
+                                      "cannot be used: nginx itself listens "
+                                      "on \"%V\"", &addr->text,
+                                      &ls[n].addr_text);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* NULL: no database of it is replicated, it needs no Litestream */
+
+static ngx_litestream_db_t *
+ngx_litestream_group_first(ngx_litestream_group_t *group)
+{
+    ngx_uint_t             i;
+    ngx_litestream_db_t  **dbs;
+
+    dbs = group->dbs.elts;
+
+    for (i = 0; i < group->dbs.nelts; i++) {
+        if (dbs[i]->replicate) {
+            return dbs[i];
+        }
+    }
+
+    return NULL;
 }

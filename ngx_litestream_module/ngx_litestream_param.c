@@ -12,6 +12,10 @@
 #include "ngx_http_litestream.h"
 
 
+/* 200 years */
+#define NGX_LITESTREAM_MAX_MSEC  (200 * 365 * 86400000LL)
+
+
 typedef ngx_int_t (*ngx_litestream_param_pt)(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
 
@@ -37,7 +41,6 @@ static ngx_int_t ngx_litestream_param_pages(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_int_t ngx_litestream_param_busy(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
-static ngx_int_t ngx_litestream_param_msec(ngx_str_t *value, ngx_msec_t *msec);
 
 static ngx_litestream_param_t  ngx_litestream_params[] = {
 
@@ -262,14 +265,32 @@ ngx_litestream_param_busy(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
 }
 
 
-static ngx_int_t
+/*
+ * A time of nginx.conf in ms.  NGX_ERROR: it is none, or 0, or more than
+ * Litestream can count, whose times are nanoseconds in 63 bits.
+ */
+
+ngx_int_t
 ngx_litestream_param_msec(ngx_str_t *value, ngx_msec_t *msec)
 {
     ngx_int_t  n;
 
     n = ngx_parse_time(value, 0);
 
-    if (n == NGX_ERROR || n == 0) {
+    if (n == NGX_ERROR) {
+
+        /* months and years are known in seconds only */
+
+        n = ngx_parse_time(value, 1);
+
+        if (n > NGX_LITESTREAM_MAX_MSEC / 1000) {
+            return NGX_ERROR;
+        }
+
+        n = (n == NGX_ERROR) ? n : n * 1000;
+    }
+
+    if (n == NGX_ERROR || n == 0 || n > NGX_LITESTREAM_MAX_MSEC) {
         return NGX_ERROR;
     }
 

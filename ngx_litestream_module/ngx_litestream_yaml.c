@@ -46,6 +46,8 @@ typedef struct {
 
 static ngx_msec_t ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
     ngx_litestream_group_t *group, u_char *use);
+static void ngx_litestream_yaml_settings(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_settings_t *settings);
 static void ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo,
     ngx_litestream_db_t *db, ngx_uint_t mask);
 static void ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
@@ -159,6 +161,8 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
     ngx_litestream_yaml_msec(&yo, "shutdown-sync-timeout",
                              ngx_litestream_yaml_shutdown(lcf, group, use));
 
+    ngx_litestream_yaml_settings(&yo, &group->settings);
+
     ngx_litestream_yaml_plain(&yo, "dbs");
     ngx_litestream_yaml_emit(&yo, &event,
                 yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
@@ -229,6 +233,32 @@ ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
     /* 0 would be one attempt without a limit */
 
     return each ? each : 1;
+}
+
+
+static void
+ngx_litestream_yaml_settings(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_settings_t *settings)
+{
+    if (settings->snapshot_interval || settings->snapshot_retention) {
+        ngx_litestream_yaml_map(yo, "snapshot");
+
+        if (settings->snapshot_interval) {
+            ngx_litestream_yaml_msec(yo, "interval",
+                                     settings->snapshot_interval);
+        }
+
+        if (settings->snapshot_retention) {
+            ngx_litestream_yaml_msec(yo, "retention",
+                                     settings->snapshot_retention);
+        }
+
+        ngx_litestream_yaml_map_end(yo);
+    }
+
+    if (settings->metrics) {
+        ngx_litestream_yaml_string(yo, "addr", &settings->metrics->text);
+    }
 }
 
 
