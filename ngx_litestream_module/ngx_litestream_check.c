@@ -19,7 +19,8 @@
 static void ngx_litestream_check_run(ngx_litestream_job_t *job);
 static void ngx_litestream_check_done(ngx_litestream_job_t *job);
 static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
-    uint32_t *meta, uint32_t *torn);
+    uint32_t *meta, ngx_int_t *wal);
+static ngx_int_t ngx_litestream_truncate(ngx_litestream_db_t *db);
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 
@@ -88,15 +89,15 @@ ngx_litestream_recheck(ngx_litestream_rdb_t *rdb)
 
 /*
  * Newest level-0 file in the meta directory: how far Litestream has come.
- * torn: what it has read is not in the WAL any more.
+ * wal: what ngx_litestream_wal_check() says of it.
  */
 
 static uint64_t
 ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
-    uint32_t *torn)
+    ngx_int_t *wal)
 {
     DIR            *dir;
-    char            name[4300], file[4600], wal[4300];
+    char            name[4300], file[4600], path[4300];
     uint64_t        min, max, newest;
     struct dirent  *de;
 
@@ -104,7 +105,7 @@ ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
                     (char *) db->dir.data, (char *) db->name.data);
 
     *meta = 0;
-    *torn = 0;
+    *wal = NGX_OK;
 
     dir = opendir(name);
     if (dir == NULL) {
@@ -128,9 +129,9 @@ ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
     (void) closedir(dir);
 
     if (newest) {
-        (void) snprintf(wal, sizeof(wal), "%s-wal", (char *) db->path.data);
+        (void) snprintf(path, sizeof(path), "%s-wal", (char *) db->path.data);
 
-        *torn = (ngx_litestream_wal_check(file, wal) == NGX_DECLINED);
+        *wal = ngx_litestream_wal_check(file, path);
     }
 
     return newest;
@@ -192,10 +193,52 @@ ngx_litestream_has_seq(ngx_litestream_db_t *db, uint32_t *seq)
 }
 
 
+/*
+ * Takes a WAL out of the way that was begun anew while Litestream was not
+ * there: it would go on at the start of the new one, and what the old one held
+ * behind the place that it had reached would never be replicated.  Of a WAL
+ * that is shorter than that place it makes a snapshot.
+ */
+
+static ngx_int_t
+ngx_litestream_truncate(ngx_litestream_db_t *db)
+{
+    int       rc, on;
+    sqlite3  *conn;
+
+    rc = sqlite3_open_v2((char *) db->path.data, &conn,
+                         SQLITE_OPEN_READWRITE, NULL);
+
+    if (rc == SQLITE_OK) {
+        on = 1;
+        (void) sqlite3_file_control(conn, "main", SQLITE_FCNTL_PERSIST_WAL,
+                                    &on);
+        (void) sqlite3_db_config(conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+                                 NULL);
+        (void) sqlite3_busy_timeout(conn, 2000);
+
+        /* without having read anything it would know of no WAL */
+
+        rc = sqlite3_exec(conn, "SELECT count(*) FROM sqlite_master", NULL,
+                          NULL, NULL);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_wal_checkpoint_v2(conn, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                       NULL, NULL);
+    }
+
+    (void) sqlite3_close(conn);
+
+    return rc == SQLITE_OK ? NGX_OK : NGX_ERROR;
+}
+
+
 static void
 ngx_litestream_check_run(ngx_litestream_job_t *job)
 {
-    ngx_int_t               rc;
+    uint32_t                meta;
+    ngx_int_t               rc, wal;
     ngx_litestream_db_t    *db;
     ngx_litestream_list_t   list;
 
@@ -220,8 +263,8 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
         return;
     }
 
-    job->result.local = ngx_litestream_position(db, &job->result.meta,
-                                                &job->result.torn);
+    job->result.local = ngx_litestream_position(db, &job->result.meta, &wal);
+    job->result.torn = (wal == NGX_DECLINED);
 
     if (job->result.size > 0) {
 
@@ -236,6 +279,20 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
 
     if (ngx_litestream_list(job, &list) != NGX_OK) {
         return;
+    }
+
+    /* looked at as late as possible: it may happen at any time */
+
+    if (job->result.size > 0) {
+        (void) ngx_litestream_position(db, &meta, &wal);
+
+        if (wal == NGX_AGAIN && ngx_litestream_truncate(db) != NGX_OK) {
+            ngx_litestream_fail(job, "the WAL of \"%s\" was begun anew while "
+                                "nothing was replicated, and cannot be "
+                                "written to the database while somebody "
+                                "reads it", (char *) db->path.data);
+            return;
+        }
     }
 
     job->result.rc = NGX_OK;

@@ -29,6 +29,7 @@ typedef struct {
 
 static ngx_int_t ngx_litestream_wal_header(int fd, u_char *h,
     ngx_litestream_pair_t *sum);
+static ngx_int_t ngx_litestream_wal_rest(int fd, u_char *ltx, uint64_t end);
 static ngx_int_t ngx_litestream_wal_frames(int fd, u_char *h,
     ngx_litestream_pair_t *sum, uint64_t end);
 static void ngx_litestream_wal_sum(ngx_litestream_pair_t *sum, u_char *p,
@@ -41,8 +42,9 @@ static uint64_t ngx_litestream_be64(u_char *p);
  * Does the WAL still hold what Litestream has read from it into this LTX file,
  * the newest one at hand?  After a power failure it may not, since SQLite
  * writes commits of synchronous=NORMAL to the disk later.  NGX_DECLINED: it
- * ends before, or is an older one; NGX_OK: it does, or that cannot be told.
- * In a job: reads the whole WAL.
+ * ends before, or is an older one; NGX_AGAIN: it was begun anew, maybe before
+ * Litestream had read the rest of the old one; NGX_OK: it does, or that cannot
+ * be told.  In a job: reads the whole WAL.
  */
 
 ngx_int_t
@@ -111,6 +113,14 @@ ngx_litestream_wal_check(char *ltx, char *wal)
 
         if (diff > 0 && diff <= NGX_LITESTREAM_WAL_STEPS) {
             rc = NGX_DECLINED;
+
+        } else if (diff == (uint32_t) -1) {
+            rc = ngx_litestream_wal_rest(fd, l, offset + size);
+
+        } else if (-diff <= NGX_LITESTREAM_WAL_STEPS) {
+
+            /* what was between the two cannot be seen any more */
+            rc = NGX_AGAIN;
         }
 
         goto done;
@@ -132,6 +142,23 @@ done:
     (void) close(fd);
 
     return rc;
+}
+
+
+/* NGX_AGAIN: the WAL that the LTX file was made of went on behind its end */
+
+static ngx_int_t
+ngx_litestream_wal_rest(int fd, u_char *ltx, uint64_t end)
+{
+    u_char  frame[NGX_LITESTREAM_WAL_FRAME];
+
+    if (pread(fd, frame, sizeof(frame), end) != (ssize_t) sizeof(frame)
+        || ngx_memcmp(&frame[8], &ltx[64], 8) != 0)
+    {
+        return NGX_OK;
+    }
+
+    return NGX_AGAIN;
 }
 
 

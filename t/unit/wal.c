@@ -164,6 +164,15 @@ frames(void)
     made_of(other, 32, size - 32);
     unit_ok(with(p, size) == NGX_OK, "a WAL that came later");
 
+    memcpy(&p[size - len + 8], other, 8);
+    made_of(other, 32, size - len - 32);
+    unit_ok(with(p, size) == NGX_AGAIN, "the old one went on");
+    memcpy(&p[size - len + 8], salts, 8);
+
+    put32(other, ngx_litestream_be32(salts) - 2);
+    made_of(other, 32, size - 32);
+    unit_ok(with(p, size) == NGX_AGAIN, "two WALs later");
+
     put32(other, ngx_litestream_be32(salts) + 1);
     other[7] ^= 1;
     made_of(other, 32, size - 32);
