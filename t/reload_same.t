@@ -57,12 +57,12 @@ my $db = $t->db('app', rows => 3);
 
 $t->db_dir('replica');
 $t->write_file('index.html', 'a page');
-# a sanitizer keeps what was freed for a while, and its own books
+# sanitizers and valgrind keep what was freed for a while, and their own books
 
 $ENV{ASAN_OPTIONS} .= ':quarantine_size_mb=0:thread_local_quarantine_size_kb=0'
     if $ENV{ASAN_OPTIONS};
 
-my $growth = $ENV{ASAN_OPTIONS} ? 4096 : 400;
+my $growth = $ENV{VALGRIND_LOGS} ? 16384 : $ENV{ASAN_OPTIONS} ? 4096 : 400;
 
 $t->run();
 
