@@ -37,6 +37,8 @@ typedef struct {
 } ngx_http_litestream_endpoint_t;
 
 
+static ngx_uint_t ngx_http_litestream_api_replicated(
+    ngx_http_litestream_api_t *ctx);
 static ngx_int_t ngx_http_litestream_api_refuse(
     ngx_http_litestream_api_t *ctx, ngx_http_litestream_endpoint_t *ep,
     ngx_uint_t status);
@@ -200,6 +202,12 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
             return ngx_http_litestream_api_refuse(ctx, ep, status);
         }
 
+        status = ngx_http_litestream_api_replicated(ctx);
+
+        if (status != NGX_HTTP_OK) {
+            return ngx_http_litestream_api_refuse(ctx, ep, status);
+        }
+
         return ep->post(ctx);
     }
 
@@ -208,6 +216,58 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
     status = ep->get(ctx, &json);
 
     return ngx_http_litestream_api_send(r, status, &json);
+}
+
+
+/*
+ * There is nothing to sync or to verify for a database with replicate=off:
+ * of several it is left out.  200, or 409 and ctx->error.
+ */
+
+static ngx_uint_t
+ngx_http_litestream_api_replicated(ngx_http_litestream_api_t *ctx)
+{
+    ngx_uint_t             i;
+    ngx_array_t           *dbs;
+    ngx_litestream_db_t  **db, **elt;
+
+    db = ctx->dbs->elts;
+
+    for (i = 0; i < ctx->dbs->nelts; i++) {
+        if (!db[i]->replicate) {
+            break;
+        }
+    }
+
+    if (i == ctx->dbs->nelts) {
+        return NGX_HTTP_OK;
+    }
+
+    dbs = ngx_array_create(ctx->request->pool, ctx->dbs->nelts,
+                           sizeof(ngx_litestream_db_t *));
+    if (dbs == NULL) {
+        return ngx_http_litestream_api_error(ctx,
+                                             NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                             "no memory");
+    }
+
+    for (i = 0; i < ctx->dbs->nelts; i++) {
+
+        if (db[i]->replicate) {
+            elt = ngx_array_push(dbs);
+            *elt = db[i];
+        }
+    }
+
+    if (dbs->nelts == 0) {
+        return ngx_http_litestream_api_error(ctx, NGX_HTTP_CONFLICT,
+                                 "database \"%V\" is not replicated: "
+                                 "replicate=off", &db[0]->alias);
+    }
+
+    ctx->dbs = dbs;
+
+    return NGX_HTTP_OK;
 }
 
 

@@ -539,7 +539,11 @@ ngx_http_litestream_ready_reason(ngx_http_litestream_api_t *ctx,
         return p - buf;
     }
 
-    if (ctx->replicating && !db->replicate) {
+    if (!db->replicate
+        && (ctx->replicating
+            || (ctx->args & (NGX_HTTP_LITESTREAM_ARG_MAX_LAG
+                             |NGX_HTTP_LITESTREAM_ARG_VERIFIED))))
+    {
         p = ngx_slprintf(p, last, "not replicated: replicate=off");
         return p - buf;
     }

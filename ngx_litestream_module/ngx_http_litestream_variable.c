@@ -125,7 +125,7 @@ ngx_http_litestream_lag_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     int64_t                      lag, now, max;
-    ngx_uint_t                   i;
+    ngx_uint_t                   i, n;
     ngx_array_t                 *dbs;
     ngx_litestream_db_t        **db;
     ngx_litestream_db_status_t   st;
@@ -140,9 +140,17 @@ ngx_http_litestream_lag_variable(ngx_http_request_t *r,
 
     now = ngx_http_litestream_now();
     max = 0;
+    n = 0;
 
     for (i = 0; i < dbs->nelts; i++) {
 
+        /* a copy has no lag */
+
+        if (!db[i]->replicate) {
+            continue;
+        }
+
+        n++;
         lag = -1;
 
         if (ngx_litestream_status_db(db[i]->id, db[i]->index, &st) == NGX_OK) {
@@ -161,7 +169,7 @@ ngx_http_litestream_lag_variable(ngx_http_request_t *r,
     v->no_cacheable = 0;
     v->not_found = 0;
 
-    if (max < 0) {
+    if (n == 0 || max < 0) {
         v->len = 1;
         v->data = (u_char *) "-";
 

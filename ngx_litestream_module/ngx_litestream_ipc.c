@@ -621,6 +621,14 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         return NGX_OK;
     }
 
+    if (!rdb->db->replicate) {
+        qn->msg.status = 409;
+        (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                        "not replicated: replicate=off");
+        ngx_litestream_peer_answer(qn);
+        return NGX_OK;
+    }
+
     switch (msg->type) {
 
     case NGX_LITESTREAM_IPC_SYNC:

@@ -29,6 +29,8 @@ static ngx_int_t ngx_litestream_param_replica(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_int_t ngx_litestream_param_restore(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
+static ngx_int_t ngx_litestream_param_replicate(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *value);
 static ngx_int_t ngx_litestream_param_owner(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_int_t ngx_litestream_param_mode(ngx_litestream_db_ctx_t *ctx,
@@ -46,6 +48,7 @@ static ngx_litestream_param_t  ngx_litestream_params[] = {
 
     { ngx_string("replica"), ngx_litestream_param_replica },
     { ngx_string("restore"), ngx_litestream_param_restore },
+    { ngx_string("replicate"), ngx_litestream_param_replicate },
     { ngx_string("owner"), ngx_litestream_param_owner },
     { ngx_string("mode"), ngx_litestream_param_mode },
     { ngx_string("sync_interval"), ngx_litestream_param_sync },
@@ -113,6 +116,16 @@ ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx)
         }
     }
 
+    if (!ctx->db->replicate
+        && ctx->db->restore == NGX_LITESTREAM_RESTORE_OFF)
+    {
+        ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                                  "database \"%V\" would be neither restored "
+                                  "nor replicated, with \"restore=off\" and "
+                                  "\"replicate=off\"", &ctx->db->alias);
+        return NGX_ERROR;
+    }
+
     return NGX_OK;
 
 invalid:
@@ -149,6 +162,23 @@ ngx_litestream_param_restore(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
 
     if (ngx_strcmp(value->data, "off") == 0) {
         ctx->db->restore = NGX_LITESTREAM_RESTORE_OFF;
+        return NGX_OK;
+    }
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_litestream_param_replicate(ngx_litestream_db_ctx_t *ctx, ngx_str_t *value)
+{
+    if (ngx_strcmp(value->data, "on") == 0) {
+        ctx->db->replicate = 1;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "off") == 0) {
+        ctx->db->replicate = 0;
         return NGX_OK;
     }
 

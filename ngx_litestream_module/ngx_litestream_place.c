@@ -179,7 +179,8 @@ ngx_litestream_placed_status(ngx_litestream_rdb_t *rdb)
     if (db->outcome == NGX_LITESTREAM_OUTCOME_PRESENT
         || db->outcome == NGX_LITESTREAM_OUTCOME_RESTORED)
     {
-        rdb->st.state = NGX_LITESTREAM_DB_STARTING;
+        rdb->st.state = db->replicate ? NGX_LITESTREAM_DB_STARTING
+                                      : NGX_LITESTREAM_DB_NEW;
     }
 
     ngx_litestream_watch(rdb);

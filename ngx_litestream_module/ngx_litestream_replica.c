@@ -475,7 +475,8 @@ invalid:
 
 /*
  * Two databases with one replica, or with one inside the other, destroy each
- * other's backup; so does a replica where Litestream keeps its own files.
+ * other's backup; so does a replica where Litestream keeps its own files.  A
+ * database that is not replicated only reads: its replica may be another's.
  * NGX_ERROR: it has been logged.  At configuration time, does not block.
  */
 
@@ -484,7 +485,7 @@ ngx_litestream_replicas_check(ngx_litestream_parse_t *parse)
 {
     u_char                      *p;
     ngx_str_t                    meta;
-    ngx_uint_t                   i, j;
+    ngx_uint_t                   i, j, n;
     ngx_litestream_db_t         *db, *one, *two, **dbs, **sorted;
     ngx_litestream_conf_t       *lcf;
     ngx_http_litestream_said_t   said;
@@ -546,14 +547,20 @@ ngx_litestream_replicas_check(ngx_litestream_parse_t *parse)
         return NGX_ERROR;
     }
 
-    ngx_memcpy(sorted, dbs, lcf->dbs.nelts * sizeof(ngx_litestream_db_t *));
+    n = 0;
 
-    qsort(sorted, lcf->dbs.nelts, sizeof(ngx_litestream_db_t *),
+    for (i = 0; i < lcf->dbs.nelts; i++) {
+        if (dbs[i]->replicate) {
+            sorted[n++] = dbs[i];
+        }
+    }
+
+    qsort(sorted, n, sizeof(ngx_litestream_db_t *),
           ngx_litestream_replica_cmp);
 
     /* what is inside a replica comes right after it */
 
-    for (i = 1; i < lcf->dbs.nelts; i++) {
+    for (i = 1; i < n; i++) {
 
         if (!ngx_litestream_inside(&sorted[i]->replica->id,
                                    &sorted[i - 1]->replica->id))

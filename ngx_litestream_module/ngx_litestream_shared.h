@@ -233,7 +233,7 @@ typedef struct {
 
     /* answer */
 
-    int32_t                    status;  /* HTTP: 200, 202, 404, 503 */
+    int32_t                    status;  /* HTTP: 200, 202, 404, 409, 503 */
     uint32_t                   pad;
     uint64_t                   txid;
     uint32_t                   duration_ms;

@@ -441,7 +441,9 @@ ngx_litestream_status_carry(void)
 
         /* proven once: the storage is not asked again for a respawn */
 
-        if (st.state == NGX_LITESTREAM_DB_NEW && st.in_place) {
+        if (st.state == NGX_LITESTREAM_DB_NEW && st.in_place
+            && rdb->db->replicate)
+        {
             rdb->st.state = NGX_LITESTREAM_DB_NEW;
         }
     }

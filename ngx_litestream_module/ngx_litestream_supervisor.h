@@ -543,6 +543,9 @@ void ngx_litestream_sync_up(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_probe(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_poll(ngx_litestream_rgroup_t *rg);
+
+/* ngx_litestream_watch.c */
+
 void ngx_litestream_watch(ngx_litestream_rdb_t *rdb);
 ngx_int_t ngx_litestream_identity(u_char *path, uint64_t *dev,
     uint64_t *ino, int64_t *size);

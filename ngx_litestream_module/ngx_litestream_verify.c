@@ -134,12 +134,11 @@ ngx_litestream_verify_prepare(ngx_litestream_job_t *job)
               && (ngx_msec_int_t) (rg->timer.timer.key - ngx_current_msec)
                  > NGX_LITESTREAM_BACKOFF_MIN);
 
-    job->in.seq = rdb->placed && rdb->db->replicate && !far
+    job->in.seq = rdb->placed && !far
                   && rdb->st.state != NGX_LITESTREAM_DB_ERROR;
 
     (void) snprintf(job->in.text, sizeof(job->in.text), "%s",
                     rdb->st.error[0] ? rdb->st.error
-                    : !rdb->db->replicate ? "the database is not replicated"
                     : "Litestream is not running");
 }
 
