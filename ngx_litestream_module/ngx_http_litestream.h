@@ -22,6 +22,7 @@ typedef struct {
     ngx_uint_t                   nargs;
     u_char                      *file;  /* NULL: it was not said */
     ngx_uint_t                   line;
+    unsigned                     warned:1;   /* of a replica: once is enough */
 } ngx_http_litestream_said_t;
 
 
@@ -111,9 +112,9 @@ ngx_int_t ngx_http_litestream_api_handler(ngx_http_request_t *r);
 
 /*
  * The configuration's own: ngx_litestream_database.c, _addr.c, _group.c,
- * _param.c, _replica.c, _user.c.  All of it runs while the configuration is
- * read, in any process that does, and may block on the file system and in NSS;
- * nothing is changed there.
+ * _param.c, _replica.c, _user.c, _warn.c.  All of it runs while the
+ * configuration is read, in any process that does, and may block on the file
+ * system and in NSS; nothing is changed there.
  */
 
 #define NGX_LITESTREAM_READ      4
@@ -175,6 +176,12 @@ ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
 
 ngx_litestream_db_t *ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica);
+
+/* ngx_litestream_warn.c: what is allowed but should not be */
+
+void ngx_litestream_db_warn(ngx_litestream_parse_t *parse,
+    ngx_litestream_db_t *db, ngx_http_litestream_said_t *said,
+    ngx_http_litestream_said_t *replica);
 
 /* the parameters after the path; NGX_ERROR: refused, it has been logged */
 
@@ -270,6 +277,8 @@ char *ngx_litestream_systemd_hint(void);
 
 void ngx_cdecl ngx_litestream_said_error(ngx_log_t *log,
     ngx_http_litestream_said_t *said, ngx_err_t err, const char *fmt, ...);
+void ngx_cdecl ngx_litestream_said_warn(ngx_log_t *log,
+    ngx_http_litestream_said_t *said, const char *fmt, ...);
 
 
 #endif /* _NGX_HTTP_LITESTREAM_H_INCLUDED_ */

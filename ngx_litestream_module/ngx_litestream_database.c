@@ -155,6 +155,8 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
 
     *dbp = db;
 
+    ngx_litestream_db_warn(parse, db, said, ctx.url.len ? NULL : replica);
+
     return db;
 }
 

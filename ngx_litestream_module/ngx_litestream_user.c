@@ -21,6 +21,8 @@
 
 
 static ngx_int_t ngx_litestream_number(ngx_str_t *value, ngx_uint_t *n);
+static void ngx_litestream_said_log(ngx_uint_t level, ngx_log_t *log,
+    ngx_http_litestream_said_t *said, u_char *text, size_t len);
 
 
 /*
@@ -589,12 +591,36 @@ ngx_litestream_said_error(ngx_log_t *log, ngx_http_litestream_said_t *said,
         p = ngx_log_errno(p, last, err);
     }
 
+    ngx_litestream_said_log(NGX_LOG_EMERG, log, said, errstr, p - errstr);
+}
+
+
+/* the same for a warning: the configuration is taken nevertheless */
+
+void ngx_cdecl
+ngx_litestream_said_warn(ngx_log_t *log, ngx_http_litestream_said_t *said,
+    const char *fmt, ...)
+{
+    u_char   errstr[NGX_MAX_ERROR_STR], *p;
+    va_list  args;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(errstr, errstr + NGX_MAX_ERROR_STR, fmt, args);
+    va_end(args);
+
+    ngx_litestream_said_log(NGX_LOG_WARN, log, said, errstr, p - errstr);
+}
+
+
+static void
+ngx_litestream_said_log(ngx_uint_t level, ngx_log_t *log,
+    ngx_http_litestream_said_t *said, u_char *text, size_t len)
+{
     if (said->file == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0, "%*s",
-                      (size_t) (p - errstr), errstr);
+        ngx_log_error(level, log, 0, "%*s", len, text);
         return;
     }
 
-    ngx_log_error(NGX_LOG_EMERG, log, 0, "%*s in %s:%ui",
-                  (size_t) (p - errstr), errstr, said->file, said->line);
+    ngx_log_error(level, log, 0, "%*s in %s:%ui", len, text, said->file,
+                  said->line);
 }
