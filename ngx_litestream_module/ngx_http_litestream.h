@@ -35,6 +35,8 @@ typedef struct {
     ngx_http_litestream_said_t   log;
 
     ngx_open_file_t             *log_file;   /* NULL: the cycle's log */
+
+    ngx_array_t                 *configs;    /* what GET config answers */
 } ngx_http_litestream_main_conf_t;
 
 
@@ -74,6 +76,8 @@ typedef struct {
     ngx_flag_t                   write;
     ngx_array_t                 *dbs;   /* of ngx_litestream_db_t *, by db= */
 
+    ngx_str_t                   *config;     /* what GET config answers */
+
     ngx_array_t                 *names; /* of ngx_str_t, as said by db= */
     ngx_http_litestream_said_t   said;
 } ngx_http_litestream_loc_conf_t;
@@ -86,6 +90,12 @@ typedef struct {
  */
 
 ngx_array_t *ngx_http_litestream_dbs(ngx_http_request_t *r);
+
+/* the same while the configuration is read; llcf may be NULL */
+
+ngx_array_t *ngx_http_litestream_visible(ngx_http_litestream_main_conf_t *lmcf,
+    ngx_http_litestream_srv_conf_t *lscf,
+    ngx_http_litestream_loc_conf_t *llcf);
 
 /*
  * What can be checked only when the whole configuration is known, and the
@@ -104,6 +114,20 @@ ngx_int_t ngx_http_litestream_setup(ngx_conf_t *cf,
 /* ngx_http_litestream_variable.c: preconfiguration */
 
 ngx_int_t ngx_http_litestream_add_variables(ngx_conf_t *cf);
+
+/*
+ * ngx_http_litestream_config.c: the databases of db=; the generated files
+ * with secrets masked, as GET config answers (NULL: failed) and for
+ * "nginx -T"
+ */
+
+ngx_int_t ngx_http_litestream_api_dbs(ngx_conf_t *cf,
+    ngx_litestream_conf_t *lcf, ngx_http_litestream_loc_conf_t *conf);
+
+ngx_str_t *ngx_http_litestream_config_prepare(ngx_conf_t *cf,
+    ngx_http_litestream_main_conf_t *lmcf, ngx_array_t *dbs);
+ngx_int_t ngx_http_litestream_config_dump(ngx_conf_t *cf,
+    ngx_litestream_conf_t *lcf);
 
 /* content handler of litestream_api: ngx_http_litestream_api.c */
 

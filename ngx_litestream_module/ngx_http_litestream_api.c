@@ -98,6 +98,22 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       NULL,
       ngx_http_litestream_sync_post },
 
+    { ngx_string("metrics"),
+      NGX_HTTP_LITESTREAM_ALIAS_NO,
+      0,
+      0,
+      "GET, HEAD",
+      ngx_http_litestream_metrics_get,
+      NULL },
+
+    { ngx_string("config"),
+      NGX_HTTP_LITESTREAM_ALIAS_NO,
+      0,
+      0,
+      "GET, HEAD",
+      ngx_http_litestream_config_get,
+      NULL },
+
     { ngx_null_string, 0, 0, 0, NULL, NULL, NULL }
 };
 
@@ -272,7 +288,7 @@ ngx_http_litestream_api_replicated(ngx_http_litestream_api_t *ctx)
 
 
 /*
- * Ends the JSON and sends it with this status; what it returns is for
+ * Ends the answer and sends it with this status; what it returns is for
  * ngx_http_finalize_request().  Worker.
  */
 
@@ -297,8 +313,8 @@ ngx_http_litestream_api_send(ngx_http_request_t *r, ngx_uint_t status,
     r->headers_out.status = status;
     r->headers_out.content_length_n = json->size;
 
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type = json->type;
+    r->headers_out.content_type_len = json->type_len;
     r->headers_out.content_type_lowcase = NULL;
 
     rc = ngx_http_send_header(r);

@@ -32,10 +32,16 @@
 #define NGX_HTTP_LITESTREAM_VERIFY_NEVER     0x0004
 
 
-/* one answer being written: a chain of buffers that grows */
+/*
+ * One answer being written: a chain of buffers that grows.  JSON, unless
+ * another type is set; type_len: how much of it nginx compares with those of
+ * gzip_types and the like.
+ */
 
 typedef struct {
     ngx_pool_t                *pool;
+    ngx_str_t                  type;
+    size_t                     type_len;
     ngx_chain_t               *out;
     ngx_chain_t              **last;
     ngx_buf_t                 *buf;
@@ -94,6 +100,21 @@ void ngx_http_litestream_json_text(ngx_http_litestream_json_t *json,
 void ngx_http_litestream_json_chars(ngx_http_litestream_json_t *json,
     char *key, char *data, size_t size);
 
+/* bytes as they are; static: they outlive the request and are not copied */
+
+void ngx_http_litestream_json_raw(ngx_http_litestream_json_t *json,
+    u_char *data, size_t len);
+void ngx_http_litestream_json_static(ngx_http_litestream_json_t *json,
+    u_char *data, size_t len);
+u_char *ngx_http_litestream_json_reserve(ngx_http_litestream_json_t *json,
+    size_t size);
+void ngx_http_litestream_json_written(ngx_http_litestream_json_t *json,
+    u_char *last);
+
+/* the length of the UTF-8 character at p, 0 if it is not valid */
+
+size_t ngx_http_litestream_json_utf8(u_char *p, u_char *last);
+
 
 /*
  * GET endpoints, from the status file alone: ngx_http_litestream_status.c.
@@ -105,6 +126,18 @@ ngx_uint_t ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
 ngx_uint_t ngx_http_litestream_ready_get(ngx_http_litestream_api_t *ctx,
     ngx_http_litestream_json_t *json);
 ngx_uint_t ngx_http_litestream_verify_get(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_json_t *json);
+
+/* a database's record; NGX_DECLINED: none, st says that nothing is known */
+
+ngx_int_t ngx_http_litestream_status_db(ngx_litestream_db_t *db,
+    ngx_litestream_db_status_t *st);
+
+/* ngx_http_litestream_metrics.c, ngx_http_litestream_config.c */
+
+ngx_uint_t ngx_http_litestream_metrics_get(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_json_t *json);
+ngx_uint_t ngx_http_litestream_config_get(ngx_http_litestream_api_t *ctx,
     ngx_http_litestream_json_t *json);
 
 /* one verification; flags: NGX_HTTP_LITESTREAM_VERIFY_XXX */
@@ -142,7 +175,7 @@ ngx_uint_t ngx_http_litestream_api_error(ngx_http_litestream_api_t *ctx,
     ngx_uint_t status, const char *fmt, ...);
 
 /*
- * Ends the JSON and sends it with this status; what it returns is for
+ * Ends the answer and sends it with this status; what it returns is for
  * ngx_http_finalize_request().  In ngx_http_litestream_api.c.
  */
 

@@ -20,15 +20,12 @@
 #define NGX_HTTP_LITESTREAM_JSON_TIME    253402300799999LL
 
 
-static u_char *ngx_http_litestream_json_reserve(
-    ngx_http_litestream_json_t *json, size_t size);
 static void ngx_http_litestream_json_write(ngx_http_litestream_json_t *json,
     void *data, size_t len);
 static void ngx_http_litestream_json_value(ngx_http_litestream_json_t *json,
     char *key);
 static void ngx_http_litestream_json_string(ngx_http_litestream_json_t *json,
     u_char *data, size_t len);
-static size_t ngx_http_litestream_json_utf8(u_char *p, u_char *last);
 
 
 /*
@@ -43,6 +40,9 @@ ngx_http_litestream_json_init(ngx_http_litestream_json_t *json,
 
     json->pool = pool;
     json->last = &json->out;
+
+    ngx_str_set(&json->type, "application/json");
+    json->type_len = json->type.len;
 }
 
 
@@ -76,15 +76,57 @@ ngx_http_litestream_json_close(ngx_http_litestream_json_t *json,
 
 
 /*
- * Adds the newline at the end; json->out and json->size are the answer.
+ * Adds the newline at the end of JSON; json->out and json->size are the
+ * answer.
  */
 
 void
 ngx_http_litestream_json_end(ngx_http_litestream_json_t *json)
 {
-    ngx_http_litestream_json_write(json, "\n", 1);
+    if (json->comma) {
+        ngx_http_litestream_json_write(json, "\n", 1);
+    }
 
     *json->last = NULL;
+}
+
+
+void
+ngx_http_litestream_json_raw(ngx_http_litestream_json_t *json, u_char *data,
+    size_t len)
+{
+    ngx_http_litestream_json_write(json, data, len);
+}
+
+
+void
+ngx_http_litestream_json_static(ngx_http_litestream_json_t *json,
+    u_char *data, size_t len)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(json->pool);
+    cl = ngx_alloc_chain_link(json->pool);
+
+    if (b == NULL || cl == NULL) {
+        json->failed = 1;
+        return;
+    }
+
+    b->pos = data;
+    b->last = data + len;
+    b->start = b->pos;
+    b->end = b->last;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *json->last = cl;
+    json->last = &cl->next;
+    json->buf = b;
+    json->size += len;
 }
 
 
@@ -242,7 +284,12 @@ ngx_http_litestream_json_chars(ngx_http_litestream_json_t *json, char *key,
 }
 
 
-static u_char *
+/*
+ * Room for size bytes in one piece, or NULL.  What is written there counts
+ * after ngx_http_litestream_json_written().  Worker.
+ */
+
+u_char *
 ngx_http_litestream_json_reserve(ngx_http_litestream_json_t *json,
     size_t size)
 {
@@ -280,6 +327,15 @@ ngx_http_litestream_json_reserve(ngx_http_litestream_json_t *json,
     json->buf = b;
 
     return b->last;
+}
+
+
+void
+ngx_http_litestream_json_written(ngx_http_litestream_json_t *json,
+    u_char *last)
+{
+    json->size += last - json->buf->last;
+    json->buf->last = last;
 }
 
 
@@ -366,9 +422,12 @@ ngx_http_litestream_json_string(ngx_http_litestream_json_t *json,
 }
 
 
-/* the length of the character at p, 0 if it is not valid */
+/*
+ * The length of the UTF-8 character at p, which is before last; 0: it is not
+ * valid.  Any process.
+ */
 
-static size_t
+size_t
 ngx_http_litestream_json_utf8(u_char *p, u_char *last)
 {
     size_t    i, n;

@@ -211,6 +211,7 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
      *     lmcf->restore = { NULL };
      *     lmcf->log = { NULL };
      *     lmcf->log_file = NULL;
+     *     lmcf->configs = NULL;
      *     lmcf->lcf.background = 0;
      */
 
@@ -332,6 +333,7 @@ ngx_http_litestream_create_loc_conf(ngx_conf_t *cf)
      *     llcf->api = 0;
      *     llcf->write = 0;
      *     llcf->dbs = NULL;
+     *     llcf->config = NULL;
      *     llcf->names = NULL;
      *     llcf->said = { NULL };
      */
@@ -346,10 +348,9 @@ ngx_http_litestream_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_litestream_loc_conf_t *prev = parent;
     ngx_http_litestream_loc_conf_t *conf = child;
 
-    ngx_str_t                        *names;
-    ngx_uint_t                        i, n;
-    ngx_litestream_db_t             **dbs, **db;
+    ngx_array_t                      *dbs;
     ngx_http_core_loc_conf_t         *clcf;
+    ngx_http_litestream_srv_conf_t   *lscf;
     ngx_http_litestream_main_conf_t  *lmcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -361,6 +362,7 @@ ngx_http_litestream_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->api = prev->api;
         conf->write = prev->write;
         conf->dbs = prev->dbs;
+        conf->config = prev->config;
 
         if (conf->api) {
             clcf->client_max_body_size = 0;
@@ -381,49 +383,25 @@ ngx_http_litestream_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     clcf->client_max_body_size = 0;
 
-    if (conf->names == NULL || ngx_process == NGX_PROCESS_SIGNALLER) {
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
         return NGX_CONF_OK;
     }
 
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_litestream_module);
 
-    conf->dbs = ngx_array_create(cf->pool, conf->names->nelts,
-                                 sizeof(ngx_litestream_db_t *));
-    if (conf->dbs == NULL) {
+    if (conf->names
+        && ngx_http_litestream_api_dbs(cf, &lmcf->lcf, conf) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
-    names = conf->names->elts;
-    dbs = lmcf->lcf.dbs.elts;
+    lscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_litestream_module);
 
-    for (i = 0; i < conf->names->nelts; i++) {
+    dbs = ngx_http_litestream_visible(lmcf, lscf, conf);
 
-        for (n = 0; n < lmcf->lcf.dbs.nelts; n++) {
+    conf->config = ngx_http_litestream_config_prepare(cf, lmcf, dbs);
 
-            if (dbs[n]->alias.len == names[i].len
-                && ngx_strncmp(dbs[n]->alias.data, names[i].data, names[i].len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (n == lmcf->lcf.dbs.nelts) {
-            ngx_litestream_said_error(cf->log, &conf->said, 0,
-                                      "unknown database \"%V\" in "
-                                      "\"litestream_api\"", &names[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        db = ngx_array_push(conf->dbs);
-        if (db == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        *db = dbs[n];
-    }
-
-    return NGX_CONF_OK;
+    return conf->config ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -98,6 +98,12 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
+    if (ngx_dump_config
+        && ngx_http_litestream_config_dump(cf, &lmcf->lcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_litestream_redact_init(cf, &lmcf->lcf);
 }
 

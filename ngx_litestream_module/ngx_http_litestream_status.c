@@ -17,8 +17,6 @@
 
 static void ngx_http_litestream_verify_ms(ngx_http_litestream_json_t *json,
     char *key, uint32_t ms, ngx_uint_t done);
-static ngx_int_t ngx_http_litestream_status_db(ngx_litestream_db_t *db,
-    ngx_litestream_db_status_t *st);
 static void ngx_http_litestream_status_supervisor(
     ngx_http_litestream_json_t *json, ngx_litestream_super_status_t *st,
     ngx_uint_t known, ngx_uint_t alive, int64_t now);
@@ -305,9 +303,12 @@ ngx_http_litestream_now(void)
 }
 
 
-/* without a record: one in which nothing is known yet */
+/*
+ * Copies the record of a database; without one, makes one in which nothing is
+ * known yet and returns NGX_DECLINED.  Worker, no I/O.
+ */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_litestream_status_db(ngx_litestream_db_t *db,
     ngx_litestream_db_status_t *st)
 {

@@ -56,29 +56,37 @@ ngx_http_litestream_add_variables(ngx_conf_t *cf)
 ngx_array_t *
 ngx_http_litestream_dbs(ngx_http_request_t *r)
 {
-    ngx_http_litestream_loc_conf_t  *llcf;
-
-    llcf = ngx_http_get_module_loc_conf(r, ngx_http_litestream_module);
-
-    return llcf->dbs ? llcf->dbs : ngx_http_litestream_server_dbs(r);
+    return ngx_http_litestream_visible(
+              ngx_http_get_module_main_conf(r, ngx_http_litestream_module),
+              ngx_http_get_module_srv_conf(r, ngx_http_litestream_module),
+              ngx_http_get_module_loc_conf(r, ngx_http_litestream_module));
 }
 
 
 static ngx_array_t *
 ngx_http_litestream_server_dbs(ngx_http_request_t *r)
 {
-    ngx_http_litestream_srv_conf_t   *lscf;
-    ngx_http_litestream_main_conf_t  *lmcf;
+    return ngx_http_litestream_visible(
+              ngx_http_get_module_main_conf(r, ngx_http_litestream_module),
+              ngx_http_get_module_srv_conf(r, ngx_http_litestream_module),
+              NULL);
+}
 
-    lscf = ngx_http_get_module_srv_conf(r, ngx_http_litestream_module);
 
-    if (lscf->dbs.nelts) {
-        return &lscf->dbs;
+/*
+ * As ngx_http_litestream_dbs(), while the configuration is read; llcf is NULL
+ * when the location does not matter.
+ */
+
+ngx_array_t *
+ngx_http_litestream_visible(ngx_http_litestream_main_conf_t *lmcf,
+    ngx_http_litestream_srv_conf_t *lscf, ngx_http_litestream_loc_conf_t *llcf)
+{
+    if (llcf && llcf->dbs) {
+        return llcf->dbs;
     }
 
-    lmcf = ngx_http_get_module_main_conf(r, ngx_http_litestream_module);
-
-    return &lmcf->lcf.dbs;
+    return lscf->dbs.nelts ? &lscf->dbs : &lmcf->lcf.dbs;
 }
 
 

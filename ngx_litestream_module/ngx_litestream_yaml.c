@@ -158,8 +158,11 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
     ngx_litestream_yaml_plain(&yo, "info");
     ngx_litestream_yaml_map_end(&yo);
 
+    /* with a mask: for people, who see a part of the file as it is */
+
     ngx_litestream_yaml_msec(&yo, "shutdown-sync-timeout",
-                             ngx_litestream_yaml_shutdown(lcf, group, use));
+                             ngx_litestream_yaml_shutdown(lcf, group,
+                                                     mask ? NULL : use));
 
     ngx_litestream_yaml_settings(&yo, &group->settings);
 

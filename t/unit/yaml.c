@@ -409,8 +409,10 @@ write_config(void)
     use[2] = 0;
     c.arrays[1].nelts = 1;
 
+    /* for people: a part of the file as it is, with the time for all */
+
     unit_ok(writes(&c, use, 1,
-                   HEAD("9s")
+                   HEAD("3s")
                    "dbs:\n"
                    "- path: \"/srv/a \\\"b\\\" $HOME\\\\c.db\"\n"
                    "  monitor-interval: 1s\n"
