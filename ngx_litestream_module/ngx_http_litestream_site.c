@@ -13,6 +13,8 @@
 
 static ngx_uint_t ngx_http_litestream_site_origin(ngx_http_request_t *r,
     ngx_str_t *origin);
+static ngx_int_t ngx_http_litestream_site_authority(ngx_http_request_t *r,
+    ngx_str_t *authority);
 static ngx_int_t ngx_http_litestream_site_host_port(ngx_str_t *s,
     ngx_int_t port, ngx_str_t *host);
 static ngx_uint_t ngx_http_litestream_site_host(ngx_http_request_t *r);
@@ -157,9 +159,9 @@ static ngx_uint_t
 ngx_http_litestream_site_origin(ngx_http_request_t *r, ngx_str_t *origin)
 {
     ngx_int_t  def, port;
-    ngx_str_t  s, o, h;
+    ngx_str_t  s, o, h, authority;
 
-    if (r->headers_in.host == NULL) {
+    if (ngx_http_litestream_site_authority(r, &authority) != NGX_OK) {
         return 0;
     }
 
@@ -188,13 +190,50 @@ ngx_http_litestream_site_origin(ngx_http_request_t *r, ngx_str_t *origin)
 
     if (port == NGX_ERROR
         || port != ngx_http_litestream_site_host_port(
-                                     &r->headers_in.host->value, def, &h))
+                                                     &authority, def, &h))
     {
         return 0;
     }
 
     return o.len == h.len
            && ngx_strncasecmp(o.data, h.data, o.len) == 0;
+}
+
+
+/*
+ * The host and the port that the request is for: of its URI when they stand
+ * there (Host does not count then, and ":authority" of HTTP/3 is there, too),
+ * else of Host
+ */
+
+static ngx_int_t
+ngx_http_litestream_site_authority(ngx_http_request_t *r, ngx_str_t *authority)
+{
+    u_char  *p;
+
+    if (r->host_start) {
+        p = r->host_end;
+
+        if (r->http_version < NGX_HTTP_VERSION_20 && *p == ':') {
+
+            /* in a request line host_end is before the port */
+
+            for (p++; *p >= '0' && *p <= '9'; p++) { /* void */ }
+        }
+
+        authority->data = r->host_start;
+        authority->len = p - r->host_start;
+
+        return NGX_OK;
+    }
+
+    if (r->headers_in.host == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *authority = r->headers_in.host->value;
+
+    return NGX_OK;
 }
 
 
@@ -235,6 +274,9 @@ ngx_http_litestream_site_host(ngx_http_request_t *r)
     ngx_uint_t                 i;
     ngx_http_server_name_t    *sn;
     ngx_http_core_srv_conf_t  *cscf;
+#if (NGX_HAVE_INET6)
+    u_char                     addr[16];
+#endif
 
     host = &r->headers_in.server;
 
@@ -242,10 +284,20 @@ ngx_http_litestream_site_host(ngx_http_request_t *r)
         return 0;
     }
 
-    if (host->data[0] == '['
-        || ngx_inet_addr(host->data, host->len) != INADDR_NONE)
-    {
+    if (ngx_inet_addr(host->data, host->len) != INADDR_NONE) {
         return 1;
+    }
+
+    if (host->data[0] == '[') {
+
+#if (NGX_HAVE_INET6)
+        return host->len > 2
+               && host->data[host->len - 1] == ']'
+               && ngx_inet6_addr(host->data + 1, host->len - 2, addr)
+                  == NGX_OK;
+#else
+        return 0;
+#endif
     }
 
     if (host->len == sizeof("localhost") - 1

@@ -73,7 +73,7 @@ is($t->waitforstate('app', 'replicating'), 'replicating', 'replicating');
 
 for my $uri (qw! no status/ status/no status/app/ status/app/x ready/app
     sync verify/ verify/no sync/no statu statuss Status
-    metrics config status/other sync/other status/.app !)
+    metric configs status/other sync/other status/.app !)
 {
     my $r = error('GET', $uri);
 

@@ -14,8 +14,8 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Litestream;
 
-my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(64);
+my $t = Test::Litestream->new()->has(qw/http http_v2/)
+    ->has_daemon(qw/litestream sqlite3 curl/)->plan(97);
 
 $t->write_file_expand('nginx.conf', <<'EOF');
 
@@ -34,8 +34,10 @@ http {
 
     server {
         listen       127.0.0.1:8080;
+        listen       127.0.0.1:8081 http2;
         server_name  www.example.com .example.net *.example.org
-                     mail.example.* ~^re\d+\.example$ "";
+                     mail.example.* ~^re\d+\.example$ ""
+                     ~^(?<sub>\w+)\.capture$ *.UPPER.example;
 
         location /litestream/ {
             litestream_api;
@@ -63,7 +65,8 @@ for ('localhost', 'evil.com', '127.0.0.1:8080', 'www.example.com') {
 for my $host (qw/ www.example.com WWW.Example.COM www.example.com:8080
     localhost LOCALHOST:8080 127.0.0.1 127.0.0.1:8080 [::1] [::1]:8080
     10.1.2.3 example.net a.example.net a.b.example.net a.example.org
-    mail.example.de re7.example /)
+    mail.example.de re7.example a.capture a.upper.EXAMPLE
+    [::ffff:127.0.0.1] /)
 {
     is(post(Host => $host, Origin => "http://$host",
         'Sec-Fetch-Site' => 'same-origin'), 200, "same origin: $host");
@@ -81,6 +84,80 @@ is(post(Host => 'localhost', Origin => 'https://localhost:443'), 200,
     'port 443 is the default');
 is(post(Host => 'localhost', origin => 'http://localhost'), 200,
     'a name in lower case');
+
+is(post(Host => 'localhost.', Origin => 'http://localhost.'), 200,
+    'a dot at the end');
+is(post(Host => 'WWW.example.com.', Origin => 'http://www.example.com.'), 200,
+    'a dot at the end of a name');
+is(post(Host => '[2001:db8::a]:8080', Origin => 'http://[2001:DB8::A]:8080'),
+    200, 'IPv6, in upper case');
+
+# the URI has the host: then Host does not count
+
+for (
+    [ 200, 'http://localhost/', 'localhost', 'http://localhost' ],
+    [ 200, 'http://LOCALHOST:8080/', 'localhost', 'http://localhost:8080' ],
+    [ 200, 'http://[::1]:81/', 'x', 'http://[::1]:81' ],
+    [ 200, 'http://www.example.com/', undef, 'http://www.example.com' ],
+    [ 403, 'http://localhost:8080/', 'localhost', 'http://localhost' ],
+    [ 403, 'http://localhost/', 'evil.com', 'http://evil.com' ],
+    [ 403, 'http://evil.com/', 'localhost', 'http://localhost' ],
+    [ 403, 'http://evil.com/', 'localhost', 'http://evil.com' ],
+    [ 403, 'http://evil.com:8080/', 'localhost', 'http://evil.com:8080' ])
+{
+    my ($status, $uri, $host, $origin) = @$_;
+    my $line = "POST ${uri}litestream/sync/app HTTP/1.0\r\n";
+
+    $line .= "Host: $host\r\n" if defined $host;
+
+    is(response(http("$line" . "Origin: $origin\r\n\r\n"))->{status},
+        $status, "$uri, Host " . ($host // '-') . ", Origin $origin");
+}
+
+# HTTP/2 has ":authority"
+
+for (
+    [ 200, 'www.example.com', 'http://www.example.com:%d' ],
+    [ 200, '127.0.0.1', 'http://127.0.0.1:%d' ],
+    [ 403, 'www.example.com', 'http://www.example.com:1' ],
+    [ 403, 'www.example.com', 'http://evil.com:%d' ],
+    [ 403, 'evil.com', 'http://evil.com:%d' ])
+{
+    my ($status, $host, $origin) = @$_;
+    my $port = port(8081);
+
+    $origin =~ s/%d/$port/;
+
+    my (undef, $out) = $t->command('curl', '-sS', '--noproxy', '*',
+        '--http2-prior-knowledge', '--resolve', "$host:$port:127.0.0.1",
+        '-X', 'POST', '-H', "Origin: $origin", '-w', '%{http_version}'
+        . ' %{http_code}', '-o', '/dev/null',
+        "http://$host:$port/litestream/sync/app");
+
+    is($out, "2 $status", "HTTP/2 $host, Origin $origin");
+}
+
+# several Origins: each has to be this site
+
+for (
+    [ 403, qw! http://localhost http://evil.com ! ],
+    [ 403, qw! http://evil.com http://localhost ! ],
+    [ 403, 'http://localhost', 'null' ],
+    [ 200, 'http://localhost', 'http://localhost:80' ])
+{
+    my ($status, @origin) = @$_;
+
+    is(response(http("POST /litestream/sync/app HTTP/1.0\r\n"
+        . "Host: localhost\r\n" . join('', map { "Origin: $_\r\n" } @origin)
+        . "\r\n"))->{status}, $status, "Origins @origin");
+}
+
+# many headers: nginx keeps them in parts of twenty
+
+is(response(http("POST /litestream/sync/app HTTP/1.0\r\nHost: localhost\r\n"
+    . join('', map { "X-$_: y\r\n" } 1 .. 50)
+    . "Origin: http://evil.com\r\n\r\n"))->{status}, 403,
+    'the last of many headers');
 
 # another site
 
@@ -107,7 +184,8 @@ is(post(Host => 'localhost', Origin => 'http://localhost',
 
 for my $host (qw/ evil.com evil.com:8080 localhost.evil.com
     wwwexample.com badexample.net example.org mail.example re.example
-    127.0.0.1.evil.com /)
+    127.0.0.1.evil.com 127.0.0.1.2 256.0.0.1 [evil.com] [] capture
+    mail.example. upper.example _ /)
 {
     is(post(Host => $host, Origin => "http://$host",
         'Sec-Fetch-Site' => 'same-origin'), 403, "another name: $host");

@@ -174,6 +174,19 @@ litestream_shutdown_timeout 1s;
 litestream_shutdown_timeout 1s; #!
 EOF
 
+(map { my ($db, @say) = @$_; [ "litestream_api db=$db", <<EOF, @say ] }
+litestream_db one %%TESTDIR%%/app/a.sqlite3;
+litestream_db two %%TESTDIR%%/app/b.sqlite3;
+server {
+    listen 127.0.0.1:8081;
+    location / {
+        litestream_api db=$db; #!
+    }
+}
+EOF
+    [ 'one,three', qr/unknown database "three"/ ],
+    [ 'one,two,one', qr/database "one" is duplicate/ ]),
+
 [ 'no master', 'litestream_db one %%TESTDIR%%/app/a.sqlite3;',
   qr/master_process/, { main => 'master_process off;' } ],
 
