@@ -24,7 +24,7 @@ JOBS  = 4
 
 PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 	   'libcurl4-openssl-dev|libcurl4-gnutls-dev' \
-	   sqlite3 perl curl ca-certificates python3
+	   sqlite3 perl curl ca-certificates python3 groff-base
 
 # for the tests alone
 TEST_PACKAGES = systemd

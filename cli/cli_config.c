@@ -100,8 +100,9 @@ static int
 cli_config_group(cli_state_t *st, const char *name, int first)
 {
     int             fd, rc;
-    char            error[CLI_ERROR_LEN], path[4 * CLI_ERROR_LEN];
-    size_t          len;
+    FILE           *out;
+    char            error[CLI_ERROR_LEN], path[4 * CLI_ERROR_LEN], *masked;
+    size_t          len, size;
     ssize_t         n;
     struct stat     sb;
     unsigned char  *text;
@@ -160,8 +161,24 @@ cli_config_group(cli_state_t *st, const char *name, int first)
     (void) cli_escape(path, sizeof(path), error);
     (void) printf("# %s\n", path);
 
-    rc = cli_config_mask(text, len, stdout, error, sizeof(error));
+    masked = NULL;
+    out = open_memstream(&masked, &size);
 
+    if (out) {
+        rc = cli_config_mask(text, len, out, error, sizeof(error));
+
+        /* all or nothing */
+
+        if (fclose(out) == 0 && rc == CLI_YES && masked) {
+            (void) fwrite(masked, 1, size, stdout);
+        }
+
+    } else {
+        cli_copy(error, sizeof(error), "no memory");
+        rc = CLI_NO;
+    }
+
+    free(masked);
     free(text);
 
     if (rc != CLI_YES) {
@@ -275,10 +292,6 @@ cli_config_mask(const unsigned char *text, size_t len, FILE *out, char *error,
             rc = CLI_NO;
             break;
         }
-    }
-
-    if (rc != CLI_YES) {
-        (void) yaml_emitter_flush(&emitter);
     }
 
     yaml_emitter_delete(&emitter);

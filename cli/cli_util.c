@@ -327,7 +327,7 @@ cli_time(const char *text)
             text++;
         }
 
-        if ((int) i <= unit) {
+        if ((int) i <= unit || value > CLI_MAX_TIME / units[i].ms) {
             return -1;
         }
 

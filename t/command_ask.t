@@ -171,7 +171,9 @@ $t->signal('KILL', $t->job_pids);
 
 $t->waituntil(sub { (cli($t, 'verify', 'app'))[0] == 0 }, 40);
 
-chmod 0000, "$dir/replica/app/ltx/0", "$dir/replica/app/ltx", "$dir/replica/app";
+my @dirs = map { "$dir/replica/app$_" } '/ltx/0', '/ltx', '';
+
+chmod 0000, @dirs;
 $db->insert(1);
 
 ($rc, $out, $err) = cli($t, 'sync', '-t', '4s', 'app');
@@ -186,7 +188,7 @@ is($rc, 1, 'denied, and one that is not: exit code');
 is(join(' ', map { $_->{synced} } @{ json($out)->{databases} }), '0 1',
     'denied, and one that is not');
 
-chmod 0755, "$dir/replica/app", "$dir/replica/app/ltx", "$dir/replica/app/ltx/0";
+chmod 0755, reverse @dirs;
 
 # nginx is down
 

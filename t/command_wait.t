@@ -108,7 +108,7 @@ is($err, "nginx-litestream: unknown database \"shop\"\n",
 ($rc, $out, $err) = cli($t, 'wait', '-t', '500ms', 'app', 'shop');
 
 is($rc, 124, 'unknown, for a while: exit code');
-like($err, qr/waiting for database "shop": nginx does not know it\n.*time is up/,
+like($err, qr/database "shop": nginx does not know it\n.*time is up/,
     'unknown, for a while');
 
 # a unit as the drop-in makes it: it waits, and then starts

@@ -74,7 +74,8 @@ $t->run();
 my ($rc, $out, $err) = $t->command("$dir/unit");
 
 is($rc, 1, 'the unit does not start');
-like($err, qr/not waiting any longer: database "app": .*$denied/, 'it says why');
+like($err, qr/not waiting any longer: database "app": .*$denied/,
+    'it says why');
 ok(!-e "$dir/started", 'its program was not run');
 
 is(wait_for($pid, 30), 1, 'nor goes on who waits with a limit');
