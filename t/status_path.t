@@ -16,7 +16,7 @@ use IO::Socket::UNIX;
 use Socket qw/ SOCK_SEQPACKET SOCK_STREAM /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(33);
+    ->has_daemon(qw/litestream sqlite3/)->plan(33 - ($> && 10));
 
 my $dir = $t->testdir;
 my (undef, undef, $uid) = $t->user;
@@ -96,9 +96,7 @@ is(join(' ', names("$group/run")), 'litestream.sock', 'nothing else in run');
 
 # who may connect
 
-SKIP: {
-    skip 'only root can be others', 7 if $> != 0;
-
+if ($> == 0) {
     my ($other) = grep { defined && $_ != $worker && $_ != $uid }
         map { scalar getpwnam($_) } qw/ games bin sys mail /;
 
@@ -117,9 +115,7 @@ SKIP: {
 
 # a mode that lets others in does not help them: the kernel says who it is
 
-SKIP: {
-    skip 'only root can be others', 2 if $> != 0;
-
+if ($> == 0) {
     chmod 0666, "$dir/a/b/s/supervisor.sock";
 
     is(connects($uid, SOCK_SEQPACKET, "$dir/a/b/s/supervisor.sock"),
@@ -140,9 +136,7 @@ refused('the group may write');
 
 chmod 0711, "$dir/a/b/s";
 
-SKIP: {
-    skip 'only root can give away', 1 if $> != 0;
-
+if ($> == 0) {
     chown $uid, -1, "$dir/a/b/s";
     refused('somebody else owns it');
     chown 0, -1, "$dir/a/b/s";
