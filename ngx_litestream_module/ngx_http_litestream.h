@@ -15,6 +15,9 @@
 #include "ngx_litestream.h"
 
 
+typedef struct ngx_litestream_vars_s  ngx_litestream_vars_t;
+
+
 /* a directive as it was said; looked at when all of them have been read */
 
 typedef struct {
@@ -22,8 +25,20 @@ typedef struct {
     ngx_uint_t                   nargs;
     u_char                      *file;  /* NULL: it was not said */
     ngx_uint_t                   line;
+    ngx_litestream_vars_t       *vars;  /* for ${NAME}, NULL: as it is */
     unsigned                     warned:1;   /* of a replica: once is enough */
 } ngx_http_litestream_said_t;
+
+
+/* the variables of http{} or of a server{}: litestream_env, _env_file */
+
+struct ngx_litestream_vars_s {
+    ngx_array_t                  vars;  /* of ngx_litestream_var_t */
+    ngx_litestream_vars_t       *outer; /* of http{}, NULL there */
+    ngx_litestream_conf_t       *lcf;
+    ngx_uint_t                   expand;     /* litestream_expand_env */
+    ngx_str_t                    digest;     /* empty: nothing was said */
+};
 
 
 typedef struct {
@@ -35,6 +50,7 @@ typedef struct {
     ngx_http_litestream_said_t   log;
 
     ngx_open_file_t             *log_file;   /* NULL: the cycle's log */
+    ngx_flag_t                   expand_env;
 
     ngx_array_t                 *configs;    /* what GET config answers */
 } ngx_http_litestream_main_conf_t;
@@ -52,6 +68,7 @@ typedef struct {
     ngx_litestream_user_t       *user;  /* litestream_user, or NULL */
     ngx_http_litestream_said_t  *replica;    /* or NULL */
     ngx_litestream_settings_t    settings;
+    ngx_http_litestream_said_t  *prefix;     /* litestream_path_prefix */
     unsigned                     background:1;
 } ngx_litestream_level_t;
 
@@ -64,6 +81,11 @@ typedef struct {
     ngx_http_litestream_said_t   user;
     ngx_http_litestream_said_t   snapshot;
     ngx_http_litestream_said_t   metrics_addr;
+    ngx_http_litestream_said_t   path_prefix;
+
+    ngx_array_t                  env;   /* of said_t: litestream_env */
+    ngx_array_t                  env_files;  /* of said_t */
+    ngx_litestream_vars_t        vars;
 
     ngx_litestream_level_t       level;
 
@@ -159,6 +181,7 @@ typedef struct {
     ngx_conf_t                  *cf;
     ngx_litestream_conf_t       *lcf;
     ngx_litestream_level_t      *level; /* of what is being read */
+    ngx_uint_t                   expand;     /* litestream_expand_env */
     ngx_array_t                  users; /* of ngx_litestream_user_t * */
     ngx_rbtree_t                 aliases;
     ngx_rbtree_t                 files;
@@ -223,6 +246,88 @@ ngx_litestream_replica_t *ngx_litestream_replica_parse(
     ngx_http_litestream_said_t *said, ngx_str_t *url,
     ngx_http_litestream_said_t *replica);
 ngx_int_t ngx_litestream_replicas_check(ngx_litestream_parse_t *parse);
+
+/*
+ * Types of replicas.  Their parameters become keys of litestream.yml.  handler
+ * takes the URL of a replica apart, finish completes what its parameters left
+ * out; both log what they refuse.
+ */
+
+typedef enum {
+    NGX_LITESTREAM_ANY = 0,
+    NGX_LITESTREAM_BOOL,
+    NGX_LITESTREAM_NUMBER,
+    NGX_LITESTREAM_SIZE,
+    NGX_LITESTREAM_ENDPOINT
+} ngx_litestream_param_e;
+
+#define NGX_LITESTREAM_MASKED    1   /* a secret */
+#define NGX_LITESTREAM_PRIVATE   2   /* and nothing for a public file */
+
+
+typedef struct {
+    ngx_str_t                    name;  /* as in nginx.conf */
+    ngx_str_t                    key;   /* as in litestream.yml */
+    ngx_litestream_param_e       kind;
+    ngx_uint_t                   secret;
+} ngx_litestream_replica_param_t;
+
+
+typedef ngx_int_t (*ngx_litestream_replica_pt)(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+
+extern ngx_litestream_replica_param_t  ngx_litestream_s3_params[];
+
+ngx_int_t ngx_litestream_s3_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_s3_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+
+/* "s3://BUCKET/[PREFIX/]FILENAME" of the environment; NGX_DECLINED: none */
+
+ngx_int_t ngx_litestream_s3_environment(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *file, ngx_str_t *url);
+
+/*
+ * An endpoint with its scheme, without a slash at its end, in memory of pool;
+ * NULL, or what is wrong with it (never a part of it, NGX_CONF_ERROR: no
+ * memory).
+ */
+
+char *ngx_litestream_endpoint(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_str_t *endpoint);
+
+/* the key of that name, or NULL; add: a new one, or NULL: no memory */
+
+ngx_litestream_key_t *ngx_litestream_replica_key(
+    ngx_litestream_replica_t *replica, char *name);
+ngx_litestream_key_t *ngx_litestream_replica_add(
+    ngx_litestream_replica_t *replica, char *name, ngx_str_t *value);
+
+
+/*
+ * Variables: ngx_http_litestream_env.c.  init reads the files of one level;
+ * expand replaces ${NAME} in the arguments of a directive from the first-th
+ * on, expand_arg in one text; get gives the value of a variable, or of
+ * the other one where there is none, of the innermost level that has one of
+ * them and it is not empty, or NULL.
+ */
+
+ngx_int_t ngx_litestream_vars_init(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_srv_conf_t *lscf,
+    ngx_http_litestream_srv_conf_t *outer);
+ngx_int_t ngx_litestream_expand(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_uint_t first);
+ngx_int_t ngx_litestream_expand_arg(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *text, ngx_str_t *out);
+ngx_str_t *ngx_litestream_vars_get(ngx_litestream_vars_t *vars, char *name,
+    char *other);
+ngx_int_t ngx_litestream_secret(ngx_litestream_conf_t *lcf, ngx_str_t *value);
+
+/* group->env */
+
+ngx_int_t ngx_litestream_vars_environ(ngx_litestream_parse_t *parse,
+    ngx_litestream_vars_t *vars, ngx_litestream_group_t *group);
 
 /*
  * The group of databases of that user, type of replica and level; no two
@@ -297,7 +402,7 @@ ngx_uint_t ngx_litestream_path_valid(ngx_str_t *path);
 char *ngx_litestream_env(char *name);
 char *ngx_litestream_systemd_hint(void);
 
-/* ngx_conf_log_error() with the directive's own file and line */
+/* ngx_conf_log_error() with the directive's own file and line: emerg, warn */
 
 void ngx_cdecl ngx_litestream_said_error(ngx_log_t *log,
     ngx_http_litestream_said_t *said, ngx_err_t err, const char *fmt, ...);

@@ -12,6 +12,8 @@
 #include "ngx_http_litestream.h"
 
 
+static ngx_int_t ngx_http_litestream_expand_level(
+    ngx_litestream_parse_t *parse, ngx_http_litestream_srv_conf_t *lscf);
 static ngx_int_t ngx_http_litestream_user(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_level_t *level);
 static ngx_int_t ngx_http_litestream_snapshot(ngx_litestream_parse_t *parse,
@@ -46,6 +48,14 @@ ngx_http_litestream_level(ngx_litestream_parse_t *parse,
 
     } else {
         level->background = parse->lcf->background;
+    }
+
+    if (ngx_http_litestream_expand_level(parse, lscf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (lscf->path_prefix.file) {
+        level->prefix = &lscf->path_prefix;
     }
 
     if (lscf->user.file
@@ -95,6 +105,56 @@ ngx_http_litestream_level(ngx_litestream_parse_t *parse,
         }
 
         *dbp = db;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * ${NAME} in what was said at this level: the parameters of a replica are
+ * replaced when it is checked, a URL together with its $alias
+ */
+
+static ngx_int_t
+ngx_http_litestream_expand_level(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_srv_conf_t *lscf)
+{
+    ngx_str_t                    out, *arg;
+    ngx_uint_t                   i, n;
+    ngx_http_litestream_said_t  *said;
+
+    lscf->user.vars = &lscf->vars;
+    lscf->replica.vars = &lscf->vars;
+    lscf->path_prefix.vars = &lscf->vars;
+
+    if (ngx_litestream_expand(parse, &lscf->user, 1) != NGX_OK
+        || ngx_litestream_expand(parse, &lscf->path_prefix, 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    said = lscf->said.elts;
+
+    for (i = 0; i < lscf->said.nelts; i++) {
+
+        said[i].vars = &lscf->vars;
+
+        for (n = 1; n < said[i].nargs; n++) {
+            arg = &said[i].args[n];
+
+            if (n > 2 && ngx_strncmp(arg->data, "replica=", 8) == 0) {
+                continue;
+            }
+
+            if (ngx_litestream_expand_arg(parse, &said[i], arg, &out)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            *arg = out;
+        }
     }
 
     return NGX_OK;

@@ -24,7 +24,7 @@ static char *ngx_http_litestream_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
 static char *ngx_http_litestream_said(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_litestream_db(ngx_conf_t *cf, ngx_command_t *cmd,
+static char *ngx_http_litestream_said_more(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_litestream_restore(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -59,9 +59,9 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
 
     { ngx_string("litestream_db"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_2MORE,
-      ngx_http_litestream_db,
+      ngx_http_litestream_said_more,
       NGX_HTTP_SRV_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_litestream_srv_conf_t, said),
       NULL },
 
     { ngx_string("litestream_replica"),
@@ -69,6 +69,34 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       ngx_http_litestream_said,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_litestream_srv_conf_t, replica),
+      NULL },
+
+    { ngx_string("litestream_path_prefix"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_litestream_said,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, path_prefix),
+      NULL },
+
+    { ngx_string("litestream_env"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_litestream_said_more,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, env),
+      NULL },
+
+    { ngx_string("litestream_env_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_litestream_said_more,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, env_files),
+      NULL },
+
+    { ngx_string("litestream_expand_env"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_litestream_main_conf_t, expand_env),
       NULL },
 
     { ngx_string("litestream_bin"),
@@ -217,6 +245,8 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
 
     lcf = &lmcf->lcf;
 
+    lmcf->expand_env = NGX_CONF_UNSET;
+
     lcf->restore_timeout = 60000;
     lcf->concurrency = 4;
     lcf->integrity_check = NGX_LITESTREAM_CHECK_QUICK;
@@ -298,9 +328,25 @@ ngx_http_litestream_create_srv_conf(ngx_conf_t *cf)
      *     lscf->snapshot = { NULL };
      *     lscf->metrics_addr = { NULL };
      *     lscf->level = { NULL };
+     *     lscf->path_prefix = { NULL };
+     *     lscf->vars = { NULL };
      */
 
     if (ngx_array_init(&lscf->said, cf->pool, 1,
+                       sizeof(ngx_http_litestream_said_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lscf->env, cf->pool, 1,
+                       sizeof(ngx_http_litestream_said_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lscf->env_files, cf->pool, 1,
                        sizeof(ngx_http_litestream_said_t))
         != NGX_OK)
     {
@@ -423,14 +469,16 @@ ngx_http_litestream_said(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* may be said again: an array of said_t */
+
 static char *
-ngx_http_litestream_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_litestream_said_more(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_litestream_srv_conf_t *lscf = conf;
+    char *p = conf;
 
     ngx_http_litestream_said_t  *said;
 
-    said = ngx_array_push(&lscf->said);
+    said = ngx_array_push((ngx_array_t *) (p + cmd->offset));
     if (said == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -721,6 +769,7 @@ ngx_http_litestream_remember(ngx_conf_t *cf, ngx_http_litestream_said_t *said)
     said->nargs = cf->args->nelts;
     said->file = cf->conf_file->file.name.data;
     said->line = cf->conf_file->line;
+    said->vars = NULL;
 
     return NGX_OK;
 }

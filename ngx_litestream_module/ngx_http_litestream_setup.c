@@ -63,7 +63,20 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (ngx_http_litestream_state(&parse, lmcf) != NGX_OK
+    ngx_conf_init_value(lmcf->expand_env, 1);
+
+    parse.expand = lmcf->expand_env;
+
+    if (ngx_litestream_vars_init(&parse, lscf, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    lmcf->state_path.vars = &lscf->vars;
+    lmcf->bin.vars = &lscf->vars;
+
+    if (ngx_litestream_expand(&parse, &lmcf->state_path, 1) != NGX_OK
+        || ngx_litestream_expand(&parse, &lmcf->bin, 1) != NGX_OK
+        || ngx_http_litestream_state(&parse, lmcf) != NGX_OK
         || ngx_http_litestream_level(&parse, lscf, NULL) != NGX_OK)
     {
         return NGX_ERROR;
@@ -77,7 +90,9 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
 
         inner = cscfp[i]->ctx->srv_conf[ngx_http_litestream_module.ctx_index];
 
-        if (ngx_http_litestream_level(&parse, inner, lscf) != NGX_OK) {
+        if (ngx_litestream_vars_init(&parse, inner, lscf) != NGX_OK
+            || ngx_http_litestream_level(&parse, inner, lscf) != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -479,6 +494,7 @@ static void
 ngx_http_litestream_digest(ngx_cycle_t *cycle,
     ngx_http_litestream_main_conf_t *lmcf)
 {
+    char                    **e;
     ngx_log_t                *log;
     ngx_md5_t                 md5;
     ngx_str_t                 name;
@@ -553,6 +569,10 @@ ngx_http_litestream_digest(ngx_cycle_t *cycle,
         ngx_http_litestream_digest_num(&md5, group->uid);
         ngx_http_litestream_digest_num(&md5, group->gid);
         ngx_http_litestream_digest_str(&md5, &group->type);
+
+        for (e = group->env; *e; e++) {
+            ngx_md5_update(&md5, *e, ngx_strlen(*e) + 1);
+        }
     }
 
     dbs = lcf->dbs.elts;

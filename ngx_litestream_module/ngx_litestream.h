@@ -136,6 +136,10 @@ struct ngx_litestream_group_s {
     ngx_str_t                  socket;
 
     ngx_array_t                dbs;     /* of ngx_litestream_db_t * */
+
+    /* environment of its processes, "NAME=value", NULL at the end */
+
+    char                     **env;
 };
 
 
@@ -300,6 +304,26 @@ ngx_int_t ngx_litestream_redact_init(ngx_conf_t *cf,
     ngx_litestream_conf_t *lcf);
 size_t ngx_litestream_redact(ngx_litestream_conf_t *lcf, u_char *p,
     size_t len);
+
+
+/* environment files and ${NAME}, pure: ngx_litestream_env.c */
+
+typedef ngx_int_t (*ngx_litestream_env_pt)(void *data, ngx_str_t *name,
+    ngx_str_t *value);
+typedef ngx_str_t *(*ngx_litestream_env_lookup_pt)(void *data,
+    ngx_str_t *name);
+
+ngx_int_t ngx_litestream_env_parse(ngx_pool_t *pool, u_char *text, size_t len,
+    ngx_litestream_env_pt handler, void *data, ngx_uint_t *line,
+    char **reason);
+ngx_int_t ngx_litestream_env_expand(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_litestream_env_lookup_pt lookup, void *data, ngx_str_t *out,
+    ngx_str_t *name);
+
+/* 1: a name of a variable; 1: what it holds is a secret, by its name */
+
+ngx_uint_t ngx_litestream_env_name(ngx_str_t *name);
+ngx_uint_t ngx_litestream_env_secret(ngx_str_t *name);
 
 
 /* pure helpers: ngx_litestream_verdict.c */

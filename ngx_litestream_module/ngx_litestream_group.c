@@ -13,7 +13,8 @@
 
 
 static ngx_int_t ngx_litestream_group_key(ngx_litestream_parse_t *parse,
-    ngx_litestream_user_t *user, ngx_str_t *type, ngx_str_t *key);
+    ngx_http_litestream_said_t *said, ngx_litestream_user_t *user,
+    ngx_str_t *type, ngx_str_t *key);
 static ngx_int_t ngx_litestream_group_name(ngx_litestream_parse_t *parse,
     ngx_litestream_group_t *group);
 static ngx_litestream_db_t *ngx_litestream_group_first(
@@ -22,7 +23,7 @@ static ngx_litestream_db_t *ngx_litestream_group_first(
 
 /*
  * The group of databases of that user, that type of replica and what their
- * level says for a whole Litestream, made when it is the first of its kind.
+ * level says for a whole Litestream, variables too, made when it is the first of its kind.
  * NULL: one too many, it has been logged.
  */
 
@@ -42,7 +43,7 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     lcf = parse->lcf;
     pool = parse->cf->pool;
 
-    if (ngx_litestream_group_key(parse, user, type, &key) != NGX_OK) {
+    if (ngx_litestream_group_key(parse, said, user, type, &key) != NGX_OK) {
         return NULL;
     }
 
@@ -61,8 +62,9 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     if (lcf->groups.nelts == NGX_LITESTREAM_MAX_GROUPS) {
         ngx_litestream_said_error(parse->cf->log, said, 0,
                                   "too many groups of databases, one for each "
-                                  "user, group, type of replica and setting "
-                                  "of Litestream, the limit is %d",
+                                  "user, group, type of replica, setting of "
+                                  "Litestream and environment, the limit "
+                                  "is %d",
                                   NGX_LITESTREAM_MAX_GROUPS);
         return NULL;
     }
@@ -79,6 +81,10 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     group->key = key;
     group->settings = parse->level->settings;
     group->index = lcf->groups.nelts;
+
+    if (ngx_litestream_vars_environ(parse, said->vars, group) != NGX_OK) {
+        return NULL;
+    }
 
     if (ngx_array_init(&group->dbs, pool, 4, sizeof(ngx_litestream_db_t *))
         != NGX_OK)
@@ -136,7 +142,8 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
 
 static ngx_int_t
 ngx_litestream_group_key(ngx_litestream_parse_t *parse,
-    ngx_litestream_user_t *user, ngx_str_t *type, ngx_str_t *key)
+    ngx_http_litestream_said_t *said, ngx_litestream_user_t *user,
+    ngx_str_t *type, ngx_str_t *key)
 {
     u_char                     *p;
     size_t                      len;
@@ -146,7 +153,7 @@ ngx_litestream_group_key(ngx_litestream_parse_t *parse,
 
     len = 2 * NGX_INT64_LEN + type->len + sizeof("::")
           + 2 * NGX_INT64_LEN + sizeof(":interval=:retention=")
-          + sizeof(":addr=");
+          + sizeof(":addr=") + sizeof(":env=") + said->vars->digest.len;
 
     if (settings->metrics) {
         len += settings->metrics->text.len;
@@ -172,6 +179,10 @@ ngx_litestream_group_key(ngx_litestream_parse_t *parse,
 
     if (settings->metrics) {
         p = ngx_sprintf(p, ":addr=%V", &settings->metrics->text);
+    }
+
+    if (said->vars->digest.len) {
+        p = ngx_sprintf(p, ":env=%V", &said->vars->digest);
     }
 
     key->len = p - key->data;

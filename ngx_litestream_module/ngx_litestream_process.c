@@ -361,8 +361,8 @@ failed:
 
 
 /*
- * The environment of Litestream: what it needs, nothing else.  In particular
- * not AWS_CA_BUNDLE, with which its S3 client refuses to start.
+ * The environment of Litestream: what the configuration has made of it, and
+ * directories where nothing else says which.
  */
 
 char **
@@ -371,54 +371,45 @@ ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group)
     char        **env, **e;
     size_t        len;
     u_char       *p;
-    ngx_uint_t    i, n, path;
+    ngx_uint_t    i, n;
 
-    static char  *names[] = {
-        "PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
-        "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-        "http_proxy", "https_proxy", "no_proxy"
-    };
+    static char  *names[] = { "PATH=", "HOME=", "TMPDIR=" };
 
-    env = ngx_palloc(pool, (sizeof(names) / sizeof(char *) + 4)
-                           * sizeof(char *));
+    for (n = 0; group->env[n]; n++) { /* void */ }
+
+    env = ngx_palloc(pool, (n + 4) * sizeof(char *));
     if (env == NULL) {
         return NULL;
     }
 
-    n = 0;
-    path = 0;
+    ngx_memcpy(env, group->env, n * sizeof(char *));
 
-    for (e = environ; *e; e++) {
+    for (i = 0; i < 3; i++) {
+        len = ngx_strlen(names[i]);
 
-        for (i = 0; i < sizeof(names) / sizeof(char *); i++) {
-            len = ngx_strlen(names[i]);
-
-            if (ngx_strncmp(*e, names[i], len) == 0 && (*e)[len] == '='
-                && n < sizeof(names) / sizeof(char *))
-            {
-                if (i == 0) {
-                    path = 1;
-                }
-
-                env[n++] = *e;
+        for (e = group->env; *e; e++) {
+            if (ngx_strncmp(*e, names[i], len) == 0) {
                 break;
             }
         }
-    }
 
-    if (!path) {
-        env[n++] = "PATH=/usr/local/bin:/usr/bin:/bin";
-    }
+        if (*e) {
+            continue;
+        }
 
-    /* its temporary files are private, a home may not exist at all */
+        if (i == 0) {
+            env[n++] = "PATH=/usr/local/bin:/usr/bin:/bin";
+            continue;
+        }
 
-    for (i = 0; i < 2; i++) {
-        p = ngx_pnalloc(pool, group->run.len + sizeof("TMPDIR="));
+        /* its temporary files are private, a home may not exist at all */
+
+        p = ngx_pnalloc(pool, len + group->run.len + 1);
         if (p == NULL) {
             return NULL;
         }
 
-        (void) ngx_sprintf(p, "%s=%V%Z", i ? "TMPDIR" : "HOME", &group->run);
+        (void) ngx_sprintf(p, "%s%V%Z", names[i], &group->run);
         env[n++] = (char *) p;
     }
 

@@ -13,21 +13,18 @@
 
 
 typedef struct {
-    ngx_str_t                    name;  /* as in nginx.conf */
-    ngx_str_t                    key;   /* as in litestream.yml */
-    unsigned                     secret:1;
-} ngx_litestream_replica_param_t;
-
-
-typedef ngx_int_t (*ngx_litestream_replica_pt)(ngx_litestream_parse_t *parse,
-    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
-
-typedef struct {
     ngx_str_t                         scheme;
     ngx_str_t                         type;
     ngx_litestream_replica_param_t   *params;
     ngx_litestream_replica_pt         handler;    /* NULL: not yet */
+    ngx_litestream_replica_pt         finish;     /* or NULL */
 } ngx_litestream_scheme_t;
+
+
+typedef struct {
+    ngx_str_t                         said;
+    char                             *meant;
+} ngx_litestream_slip_t;
 
 
 static ngx_litestream_scheme_t *ngx_litestream_replica_scheme(ngx_log_t *log,
@@ -35,6 +32,15 @@ static ngx_litestream_scheme_t *ngx_litestream_replica_scheme(ngx_log_t *log,
 static ngx_int_t ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
     ngx_litestream_replica_t *replica);
+static void ngx_litestream_replica_literal(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme);
+static char *ngx_litestream_replica_value(ngx_pool_t *pool,
+    ngx_litestream_replica_param_t *param, ngx_str_t *value);
+static void ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
+    ngx_str_t *name);
+static ngx_uint_t ngx_litestream_replica_distance(ngx_str_t *one,
+    ngx_str_t *two);
 static ngx_int_t ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_db_t *db,
     ngx_str_t *text, ngx_uint_t append, ngx_str_t *url);
@@ -48,42 +54,78 @@ static ngx_uint_t ngx_litestream_inside(ngx_str_t *inner, ngx_str_t *outer);
 /* a file replica has but its path, which its URL says */
 
 static ngx_litestream_replica_param_t  ngx_litestream_file_params[] = {
-    { ngx_null_string, ngx_null_string, 0 }
+    { ngx_null_string, ngx_null_string, NGX_LITESTREAM_ANY, 0 }
 };
 
 
 static ngx_litestream_scheme_t  ngx_litestream_schemes[] = {
 
     { ngx_string("file"), ngx_string("file"),
-      ngx_litestream_file_params, ngx_litestream_replica_file },
+      ngx_litestream_file_params, ngx_litestream_replica_file, NULL },
 
-    { ngx_string("s3"), ngx_string("s3"), NULL, NULL },
-    { ngx_string("gs"), ngx_string("gs"), NULL, NULL },
-    { ngx_string("abs"), ngx_string("abs"), NULL, NULL },
-    { ngx_string("sftp"), ngx_string("sftp"), NULL, NULL },
-    { ngx_string("nats"), ngx_string("nats"), NULL, NULL },
-    { ngx_string("webdav"), ngx_string("webdav"), NULL, NULL },
-    { ngx_string("webdavs"), ngx_string("webdav"), NULL, NULL },
-    { ngx_string("oss"), ngx_string("oss"), NULL, NULL },
+    { ngx_string("s3"), ngx_string("s3"),
+      ngx_litestream_s3_params, ngx_litestream_s3_url,
+      ngx_litestream_s3_finish },
 
-    { ngx_null_string, ngx_null_string, NULL, NULL }
+    { ngx_string("gs"), ngx_string("gs"), NULL, NULL, NULL },
+    { ngx_string("abs"), ngx_string("abs"), NULL, NULL, NULL },
+    { ngx_string("sftp"), ngx_string("sftp"), NULL, NULL, NULL },
+    { ngx_string("nats"), ngx_string("nats"), NULL, NULL, NULL },
+    { ngx_string("webdav"), ngx_string("webdav"), NULL, NULL, NULL },
+    { ngx_string("webdavs"), ngx_string("webdav"), NULL, NULL, NULL },
+    { ngx_string("oss"), ngx_string("oss"), NULL, NULL, NULL },
+
+    { ngx_null_string, ngx_null_string, NULL, NULL, NULL }
+};
+
+
+/* what other tools call them */
+
+static ngx_litestream_slip_t  ngx_litestream_scheme_slips[] = {
+    { ngx_string("gcs"), "\"gs\"" },
+    { ngx_string("google"), "\"gs\"" },
+    { ngx_string("azure"), "\"abs\"" },
+    { ngx_string("azblob"), "\"abs\"" },
+    { ngx_string("ssh"), "\"sftp\"" },
+    { ngx_string("scp"), "\"sftp\"" },
+    { ngx_string("aws"), "\"s3\"" },
+    { ngx_string("minio"), "\"s3\" with the parameter \"endpoint\"" },
+    { ngx_string("r2"), "\"s3\" with the parameter \"endpoint\"" },
+    { ngx_string("b2"), "\"s3\" with the parameter \"endpoint\"" },
+    { ngx_string("http"), "\"s3\" with the parameter \"endpoint\"" },
+    { ngx_string("https"), "\"s3\" with the parameter \"endpoint\"" },
+    { ngx_string("dav"), "\"webdav\"" },
+    { ngx_null_string, NULL }
 };
 
 
 /*
  * Scheme and parameters of a litestream_replica, so that a mistake in it is
- * told even while no database uses it.  NGX_ERROR: it has been logged.
+ * told even while no database uses it; ${NAME} in its parameters is replaced,
+ * hence once.  NGX_ERROR: it has been logged.
  */
 
 ngx_int_t
 ngx_litestream_replica_check(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *replica)
 {
+    ngx_str_t                 url;
     ngx_litestream_scheme_t  *scheme;
 
-    scheme = ngx_litestream_replica_scheme(parse->cf->log, replica,
-                                           &replica->args[1]);
+    if (ngx_litestream_expand_arg(parse, replica, &replica->args[1], &url)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    scheme = ngx_litestream_replica_scheme(parse->cf->log, replica, &url);
     if (scheme == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_litestream_replica_literal(parse, replica, scheme);
+
+    if (ngx_litestream_expand(parse, replica, 2) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -91,10 +133,51 @@ ngx_litestream_replica_check(ngx_litestream_parse_t *parse,
 }
 
 
+/* nginx.conf is mostly for everybody to read, a secret is not */
+
+static void
+ngx_litestream_replica_literal(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme)
+{
+    size_t                           len;
+    u_char                          *arg;
+    ngx_uint_t                       i;
+    ngx_file_info_t                  fi;
+    ngx_litestream_replica_param_t  *param;
+
+    for (i = 2; i < said->nargs; i++) {
+        arg = said->args[i].data;
+
+        for (param = scheme->params; param->name.len; param++) {
+            len = param->name.len;
+
+            if (param->secret != NGX_LITESTREAM_PRIVATE
+                || ngx_strncmp(arg, param->name.data, len) != 0
+                || arg[len] != '=' || ngx_strstr(arg + len, "${")
+                || ngx_file_info(said->file, &fi) == NGX_FILE_ERROR
+                || !(fi.st_mode & S_IROTH))
+            {
+                continue;
+            }
+
+            ngx_litestream_said_warn(parse->cf->log, said,
+                                     "\"%V\" is a secret in a file that "
+                                     "everybody can read (mode %04ui): say it "
+                                     "in a \"litestream_env_file\" of mode "
+                                     "0600, and \"%V=${NAME}\" here",
+                                     &param->name,
+                                     ngx_litestream_octal(fi.st_mode),
+                                     &param->name);
+        }
+    }
+}
+
+
 /*
  * The replica of a database: url, when it is not empty, is literal and was
- * said where the database was, else the litestream_replica counts, else there
- * is none.  From the configuration's pool; NULL: refused, it has been logged.
+ * said where the database was, else the litestream_replica counts, else that
+ * of the environment.  From the configuration's pool; NULL: refused, it has
+ * been logged.
  */
 
 ngx_litestream_replica_t *
@@ -102,7 +185,7 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
     ngx_litestream_db_t *db, ngx_http_litestream_said_t *said, ngx_str_t *url,
     ngx_http_litestream_said_t *replica)
 {
-    ngx_str_t                 *text;
+    ngx_str_t                 *text, full;
     ngx_litestream_scheme_t   *scheme;
     ngx_litestream_replica_t  *rp;
 
@@ -115,14 +198,36 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
         said = replica;
 
     } else {
-        ngx_litestream_said_error(parse->cf->log, said, 0,
-                                  "no replica for database \"%V\", say "
-                                  "\"litestream_replica\" or the \"replica\" "
-                                  "parameter", &db->alias);
+
+        switch (ngx_litestream_s3_environment(parse, said, &db->name, &full)) {
+
+        case NGX_OK:
+            text = NULL;
+            break;
+
+        case NGX_DECLINED:
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "no replica for database \"%V\", say "
+                                      "\"litestream_replica\" or the "
+                                      "\"replica\" parameter, or set "
+                                      "LITESTREAM_REPLICA_BUCKET",
+                                      &db->alias);
+            return NULL;
+
+        default:
+            return NULL;
+        }
+    }
+
+    if (text
+        && ngx_litestream_replica_url(parse, said, db, text, replica != NULL,
+                                      &full)
+           != NGX_OK)
+    {
         return NULL;
     }
 
-    scheme = ngx_litestream_replica_scheme(parse->cf->log, said, text);
+    scheme = ngx_litestream_replica_scheme(parse->cf->log, said, &full);
     if (scheme == NULL) {
         return NULL;
     }
@@ -133,17 +238,11 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
     }
 
     rp->type = scheme->type;
+    rp->url = full;
 
     rp->keys = ngx_array_create(parse->cf->pool, 2,
                                 sizeof(ngx_litestream_key_t));
     if (rp->keys == NULL) {
-        return NULL;
-    }
-
-    if (ngx_litestream_replica_url(parse, said, db, text, replica != NULL,
-                                   &rp->url)
-        != NGX_OK)
-    {
         return NULL;
     }
 
@@ -157,7 +256,54 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
+    if (scheme->finish && scheme->finish(parse, said, rp) != NGX_OK) {
+        return NULL;
+    }
+
     return rp;
+}
+
+
+ngx_litestream_key_t *
+ngx_litestream_replica_key(ngx_litestream_replica_t *replica, char *name)
+{
+    size_t                 len;
+    ngx_uint_t             i;
+    ngx_litestream_key_t  *key;
+
+    len = ngx_strlen(name);
+    key = replica->keys->elts;
+
+    for (i = 0; i < replica->keys->nelts; i++) {
+
+        if (key[i].key.len == len
+            && ngx_strncmp(key[i].key.data, name, len) == 0)
+        {
+            return &key[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_litestream_key_t *
+ngx_litestream_replica_add(ngx_litestream_replica_t *replica, char *name,
+    ngx_str_t *value)
+{
+    ngx_litestream_key_t  *key;
+
+    key = ngx_array_push(replica->keys);
+    if (key == NULL) {
+        return NULL;
+    }
+
+    key->key.data = (u_char *) name;
+    key->key.len = ngx_strlen(name);
+    key->value = *value;
+    key->secret = 0;
+
+    return key;
 }
 
 
@@ -167,6 +313,7 @@ ngx_litestream_replica_scheme(ngx_log_t *log, ngx_http_litestream_said_t *said,
 {
     u_char                   *p;
     ngx_str_t                 name;
+    ngx_litestream_slip_t    *slip;
     ngx_litestream_scheme_t  *scheme;
 
     p = ngx_strlchr(url->data, url->data + url->len, ':');
@@ -198,6 +345,18 @@ ngx_litestream_replica_scheme(ngx_log_t *log, ngx_http_litestream_said_t *said,
         return scheme;
     }
 
+    for (slip = ngx_litestream_scheme_slips; slip->said.len; slip++) {
+
+        if (slip->said.len == name.len
+            && ngx_strncasecmp(slip->said.data, name.data, name.len) == 0)
+        {
+            ngx_litestream_said_error(log, said, 0,
+                                      "unknown replica scheme \"%V\", did "
+                                      "you mean %s?", &name, slip->meant);
+            return NULL;
+        }
+    }
+
     ngx_litestream_said_error(log, said, 0, "unknown replica scheme \"%V\"",
                               &name);
 
@@ -212,8 +371,9 @@ ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
     ngx_litestream_replica_t *replica)
 {
+    char                            *reason;
     u_char                          *p;
-    ngx_str_t                       *arg, *secret;
+    ngx_str_t                       *arg, name, value;
     ngx_uint_t                       i, n;
     ngx_litestream_key_t            *key;
     ngx_litestream_replica_param_t  *param;
@@ -223,155 +383,389 @@ ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
         arg = &said->args[i];
 
         p = ngx_strlchr(arg->data, arg->data + arg->len, '=');
-        if (p == NULL || p + 1 == arg->data + arg->len) {
-            goto invalid;
+
+        if (p == NULL) {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "invalid parameter \"%V\"", arg);
+            return NGX_ERROR;
         }
+
+        /* no message has the value in it, which may be a secret */
+
+        name.data = arg->data;
+        name.len = p - arg->data;
+
+        value.data = p + 1;
+        value.len = arg->data + arg->len - value.data;
 
         for (param = scheme->params; param->name.len; param++) {
 
-            if (param->name.len == (size_t) (p - arg->data)
-                && ngx_strncmp(param->name.data, arg->data, param->name.len)
-                   == 0)
+            if (param->name.len == name.len
+                && ngx_strncmp(param->name.data, name.data, name.len) == 0)
             {
                 break;
             }
         }
 
         if (param->name.len == 0) {
-            goto invalid;
+            ngx_litestream_replica_unknown(parse, said, scheme, &name);
+            return NGX_ERROR;
         }
 
         for (n = 2; n < i; n++) {
 
-            if (said->args[n].len > param->name.len
-                && said->args[n].data[param->name.len] == '='
-                && ngx_strncmp(said->args[n].data, param->name.data,
-                               param->name.len)
-                   == 0)
+            if (said->args[n].len > name.len
+                && said->args[n].data[name.len] == '='
+                && ngx_strncmp(said->args[n].data, name.data, name.len) == 0)
             {
                 ngx_litestream_said_error(parse->cf->log, said, 0,
                                           "parameter \"%V\" is duplicate",
-                                          &param->name);
+                                          &name);
                 return NGX_ERROR;
             }
         }
 
-        if (replica) {
-            key = ngx_array_push(replica->keys);
-            if (key == NULL) {
-                return NGX_ERROR;
-            }
+        reason = ngx_litestream_replica_value(parse->cf->pool, param, &value);
 
-            key->key = param->key;
-            key->value.data = p + 1;
-            key->value.len = arg->data + arg->len - (p + 1);
-            key->secret = param->secret;
+        if (reason == NGX_CONF_ERROR) {
+            return NGX_ERROR;
+        }
 
+        if (reason) {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "invalid parameter \"%V\" of replica "
+                                      "type \"%V\": %s", &name, &scheme->type,
+                                      reason);
+            return NGX_ERROR;
+        }
+
+        if (param->secret
+            && ngx_litestream_secret(parse->lcf, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (replica == NULL) {
             continue;
         }
 
-        if (param->secret) {
-            secret = ngx_array_push(&parse->lcf->secrets);
-            if (secret == NULL) {
-                return NGX_ERROR;
-            }
-
-            secret->data = p + 1;
-            secret->len = arg->data + arg->len - (p + 1);
+        if (ngx_litestream_replica_key(replica, (char *) param->key.data)) {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "\"%V\" is said twice, in the URL of "
+                                      "the replica and by a parameter", &name);
+            return NGX_ERROR;
         }
+
+        key = ngx_litestream_replica_add(replica, (char *) param->key.data,
+                                         &value);
+        if (key == NULL) {
+            return NGX_ERROR;
+        }
+
+        key->secret = (param->secret != 0);
     }
 
     return NGX_OK;
-
-invalid:
-
-    p = ngx_strlchr(arg->data, arg->data + arg->len, '=');
-
-    if (p == NULL) {
-        ngx_litestream_said_error(parse->cf->log, said, 0,
-                                  "invalid parameter \"%V\"", arg);
-        return NGX_ERROR;
-    }
-
-    /* the value may be a secret */
-
-    ngx_litestream_said_error(parse->cf->log, said, 0,
-                              "invalid parameter \"%*s\" of replica type "
-                              "\"%V\"", (size_t) (p - arg->data), arg->data,
-                              &scheme->type);
-
-    return NGX_ERROR;
 }
 
 
-/* $alias and $file are replaced; append: else "/ALIAS" is appended */
+/* value becomes that of litestream.yml; NULL, or what is wrong with it */
+
+static char *
+ngx_litestream_replica_value(ngx_pool_t *pool,
+    ngx_litestream_replica_param_t *param, ngx_str_t *value)
+{
+    off_t   size;
+    size_t  i;
+
+    if (value->len == 0) {
+        return "it is empty";
+    }
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
+            return "it has control characters in it";
+        }
+    }
+
+    switch (param->kind) {
+
+    case NGX_LITESTREAM_BOOL:
+
+        if (ngx_strcmp(value->data, "on") == 0
+            || ngx_strcmp(value->data, "true") == 0)
+        {
+            ngx_str_set(value, "true");
+            return NULL;
+        }
+
+        if (ngx_strcmp(value->data, "off") == 0
+            || ngx_strcmp(value->data, "false") == 0)
+        {
+            ngx_str_set(value, "false");
+            return NULL;
+        }
+
+        return "it must be \"on\" or \"off\"";
+
+    case NGX_LITESTREAM_NUMBER:
+
+        size = ngx_atoi(value->data, value->len);
+
+        if (size == NGX_ERROR || size == 0 || size > 1000) {
+            return "it must be a number from 1 to 1000";
+        }
+
+        return NULL;
+
+    case NGX_LITESTREAM_SIZE:
+
+        size = ngx_parse_offset(value);
+
+        if (size == NGX_ERROR || size == 0) {
+            return "it must be a size, such as 8m";
+        }
+
+        value->data = ngx_pnalloc(pool, NGX_OFF_T_LEN + 1);
+        if (value->data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        value->len = ngx_sprintf(value->data, "%O%Z", size)
+                     - value->data - 1;
+
+        return NULL;
+
+    case NGX_LITESTREAM_ENDPOINT:
+        return ngx_litestream_endpoint(pool, value, value);
+
+    default: /* NGX_LITESTREAM_ANY */
+        return NULL;
+    }
+}
+
+
+/* a slip of the finger, or the dashes of litestream.yml */
+
+static void
+ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
+    ngx_str_t *name)
+{
+    u_char                          *p, *last;
+    u_char                           near[NGX_MAX_ERROR_STR / 2];
+    ngx_uint_t                       n, best;
+    ngx_litestream_replica_param_t  *param, *found;
+
+    if (name->len == sizeof("session_token") - 1
+        && ngx_strncmp(name->data, "session", 7) == 0)
+    {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "invalid parameter \"%V\" of replica type "
+                                  "\"%V\": set AWS_SESSION_TOKEN by "
+                                  "\"litestream_env\", together with "
+                                  "AWS_ACCESS_KEY_ID and "
+                                  "AWS_SECRET_ACCESS_KEY", name,
+                                  &scheme->type);
+        return;
+    }
+
+    found = NULL;
+    best = 4;
+
+    p = near;
+    last = near + sizeof(near);
+
+    for (param = scheme->params; param->name.len; param++) {
+
+        n = ngx_litestream_replica_distance(name, &param->name);
+
+        if (n < best) {
+            best = n;
+            found = param;
+        }
+
+        p = ngx_slprintf(p, last, "%s%V", p == near ? "" : ", ",
+                         &param->name);
+    }
+
+    if (found) {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "invalid parameter \"%V\" of replica type "
+                                  "\"%V\", did you mean \"%V\"?", name,
+                                  &scheme->type, &found->name);
+
+    } else if (p == near) {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "invalid parameter \"%V\" of replica type "
+                                  "\"%V\", it has none", name,
+                                  &scheme->type);
+
+    } else {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "invalid parameter \"%V\" of replica type "
+                                  "\"%V\", there are: %*s", name,
+                                  &scheme->type, (size_t) (p - near), near);
+    }
+}
+
+
+/* how many characters are to be changed; "-" and "_" are the same */
+
+static ngx_uint_t
+ngx_litestream_replica_distance(ngx_str_t *one, ngx_str_t *two)
+{
+    u_char      a, b;
+    size_t      i, j;
+    ngx_uint_t  row[64], above, corner, n;
+
+    if (one->len > 63 || two->len > 63) {
+        return 64;
+    }
+
+    for (j = 0; j <= two->len; j++) {
+        row[j] = j;
+    }
+
+    for (i = 1; i <= one->len; i++) {
+        corner = row[0];
+        row[0] = i;
+
+        for (j = 1; j <= two->len; j++) {
+            a = ngx_tolower(one->data[i - 1]);
+            b = two->data[j - 1];
+
+            above = row[j];
+
+            n = corner + !(a == b || (a == '-' && b == '_'));
+            n = ngx_min(n, above + 1);
+            n = ngx_min(n, row[j - 1] + 1);
+
+            row[j] = n;
+            corner = above;
+        }
+    }
+
+    return row[two->len];
+}
+
+
+/*
+ * $alias, $file and ${NAME} are replaced, all at once: what comes from a
+ * variable is taken as it is.  append: without $alias and $file "/ALIAS" is
+ * appended to what stands before "?".
+ */
 
 static ngx_int_t
 ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_db_t *db,
     ngx_str_t *text, ngx_uint_t append, ngx_str_t *url)
 {
-    size_t       len;
-    u_char      *p, *d, *start, *last;
-    ngx_str_t   *value;
-    ngx_uint_t   n;
+    size_t      len;
+    u_char     *p, *d, *start, *last;
+    ngx_int_t   rc;
+    ngx_str_t  *part, value;
+    ngx_array_t parts;
 
-    n = 1;
-
-    for (p = text->data; p < text->data + text->len; p++) {
-        if (*p == '$') {
-            n++;
-        }
+    if (ngx_array_init(&parts, parse->cf->temp_pool, 8, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    len = text->len + n * (db->alias.len + db->name.len)
-          + sizeof("//");
+    p = text->data;
+    last = text->data + text->len;
 
-    d = ngx_pnalloc(parse->cf->pool, len);
+    len = db->alias.len + sizeof("///");
+
+    while (p < last) {
+
+        start = p;
+
+        if (*p != '$') {
+
+            while (p < last && *p != '$') {
+                p++;
+            }
+
+            value.data = start;
+            value.len = p - start;
+
+        } else if (last - p > 1 && p[1] == '{') {
+
+            p = ngx_strlchr(p, last, '}');
+            p = p ? p + 1 : last;
+
+            value.data = start;
+            value.len = p - start;
+
+            rc = ngx_litestream_expand_arg(parse, said, &value, &value);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+
+        } else {
+
+            p++;
+
+            while (p < last
+                   && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
+                       || (*p >= '0' && *p <= '9') || *p == '_'))
+            {
+                p++;
+            }
+
+            if (p - start == 6 && ngx_strncmp(start, "$alias", 6) == 0) {
+                value = db->alias;
+
+            } else if (p - start == 5 && ngx_strncmp(start, "$file", 5) == 0) {
+                value = db->name;
+
+            } else {
+                ngx_litestream_said_error(parse->cf->log, said, 0,
+                                          "unknown variable \"%*s\" in "
+                                          "replica \"%V\", there are $alias "
+                                          "and $file, and ${NAME} for those "
+                                          "of the environment",
+                                          (size_t) (p - start), start, text);
+                return NGX_ERROR;
+            }
+
+            append = 0;
+        }
+
+        part = ngx_array_push(&parts);
+        if (part == NULL) {
+            return NGX_ERROR;
+        }
+
+        *part = value;
+        len += value.len;
+    }
+
+    d = ngx_pnalloc(parse->cf->pool, 2 * len);
     if (d == NULL) {
         return NGX_ERROR;
     }
 
     url->data = d;
 
-    p = text->data;
-    last = text->data + text->len;
-
-    while (p < last) {
-
-        if (*p != '$') {
-            *d++ = *p++;
-            continue;
-        }
-
-        start = p++;
-
-        while (p < last
-               && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
-                   || (*p >= '0' && *p <= '9') || *p == '_'))
-        {
-            p++;
-        }
-
-        if (p - start == 6 && ngx_strncmp(start, "$alias", 6) == 0) {
-            value = &db->alias;
-
-        } else if (p - start == 5 && ngx_strncmp(start, "$file", 5) == 0) {
-            value = &db->name;
-
-        } else {
-            ngx_litestream_said_error(parse->cf->log, said, 0,
-                                      "unknown variable \"%*s\" in replica "
-                                      "\"%V\", there are $alias and $file",
-                                      (size_t) (p - start), start, text);
-            return NGX_ERROR;
-        }
-
-        d = ngx_cpymem(d, value->data, value->len);
-        append = 0;
+    for (part = parts.elts; parts.nelts; part++, parts.nelts--) {
+        d = ngx_cpymem(d, part->data, part->len);
     }
 
     if (append) {
+
+        p = ngx_strlchr(url->data, d, '?');
+
+        value.len = p ? (size_t) (d - p) : 0;
+        value.data = url->data + len;
+
+        if (p) {
+            ngx_memcpy(value.data, p, value.len);
+            d = p;
+        }
+
         while (d > url->data && d[-1] == '/') {
             d--;
         }
@@ -385,6 +779,9 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
 
         *d++ = '/';
         d = ngx_cpymem(d, db->alias.data, db->alias.len);
+
+        ngx_memmove(d, value.data, value.len);
+        d += value.len;
     }
 
     url->len = d - url->data;

@@ -91,6 +91,7 @@ static ngx_str_t  ngx_litestream_yaml_literals[] = {
     ngx_string("max-reconnects"),
     ngx_string("max-sync-ltx-files"),
     ngx_string("require-content-md5"),
+    ngx_string("sign-accept-encoding"),
     ngx_string("sign-payload"),
     ngx_string("skip-verify"),
     ngx_string("tls"),
