@@ -86,7 +86,7 @@ sub start {
         exec { $self->{bin} } $self->{bin}, qw/ serve s3 /, "$dir/data",
             '--addr', "127.0.0.1:$self->{port}", '--config',
             "$dir/rclone.conf", '--cache-dir', "$dir/cache",
-            qw/ --vfs-cache-mode off --dir-cache-time 0s --log-level INFO /;
+            qw/ --vfs-cache-mode off --log-level INFO /;
     });
 
     $self->{pid} = $pid;
