@@ -32,6 +32,12 @@ typedef struct {
 
 /* the variables of http{} or of a server{}: litestream_env, _env_file */
 
+typedef struct {
+    ngx_str_t                    name;
+    ngx_str_t                    value; /* NUL-ended */
+} ngx_litestream_var_t;
+
+
 struct ngx_litestream_vars_s {
     ngx_array_t                  vars;  /* of ngx_litestream_var_t */
     ngx_litestream_vars_t       *outer; /* of http{}, NULL there */
@@ -276,6 +282,15 @@ typedef struct {
 typedef ngx_int_t (*ngx_litestream_replica_pt)(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
 
+typedef struct {
+    ngx_str_t                         scheme;
+    ngx_str_t                         type;
+    ngx_litestream_replica_param_t   *params;
+    ngx_litestream_replica_pt         handler;    /* NULL: not yet */
+    ngx_litestream_replica_pt         finish;     /* or NULL */
+} ngx_litestream_scheme_t;
+
+
 extern ngx_litestream_replica_param_t  ngx_litestream_s3_params[];
 
 ngx_int_t ngx_litestream_s3_url(ngx_litestream_parse_t *parse,
@@ -296,6 +311,18 @@ ngx_int_t ngx_litestream_s3_environment(ngx_litestream_parse_t *parse,
 
 char *ngx_litestream_endpoint(ngx_pool_t *pool, ngx_str_t *text,
     ngx_str_t *endpoint);
+
+/*
+ * ngx_litestream_key.c.  params: checks the parameters of a directive and
+ * remembers the secrets; they become keys of replica, unless that is NULL.
+ * literal: warns of secrets that everybody can read.
+ */
+
+ngx_int_t ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
+    ngx_litestream_replica_t *replica);
+void ngx_litestream_replica_literal(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme);
 
 /* the key of that name, or NULL; add: a new one, or NULL: no memory */
 
@@ -324,8 +351,10 @@ ngx_str_t *ngx_litestream_vars_get(ngx_litestream_vars_t *vars, char *name,
     char *other);
 ngx_int_t ngx_litestream_secret(ngx_litestream_conf_t *lcf, ngx_str_t *value);
 
-/* group->env */
+/* ngx_http_litestream_environ.c: group->env, vars->digest */
 
+ngx_int_t ngx_litestream_vars_digest(ngx_pool_t *pool,
+    ngx_litestream_vars_t *vars);
 ngx_int_t ngx_litestream_vars_environ(ngx_litestream_parse_t *parse,
     ngx_litestream_vars_t *vars, ngx_litestream_group_t *group);
 

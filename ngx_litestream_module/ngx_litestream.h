@@ -54,6 +54,7 @@ typedef struct {
     ngx_str_t                  url;     /* for people, masked, NUL-ended */
     ngx_str_t                  id;      /* canonical: tells replicas apart */
     ngx_str_t                  path;    /* of a file replica, NUL-ended */
+    ngx_str_t                  endpoint;     /* of s3, NUL-ended */
     ngx_array_t               *keys;    /* of ngx_litestream_key_t */
 } ngx_litestream_replica_t;
 

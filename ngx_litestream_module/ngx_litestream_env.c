@@ -412,11 +412,14 @@ ngx_litestream_env_expand(ngx_pool_t *pool, ngx_str_t *text,
     ngx_str_t *name)
 {
     size_t       len;
-    u_char      *p, *d, *end, *last;
+    u_char      *p, *d, *end, *start, *last;
     ngx_str_t   *value;
     ngx_uint_t   pass, found;
 
-    last = text->data + text->len;
+    /* out may be text itself */
+
+    start = text->data;
+    last = start + text->len;
 
     *out = *text;
     found = 0;
@@ -426,7 +429,7 @@ ngx_litestream_env_expand(ngx_pool_t *pool, ngx_str_t *text,
 
         len = 0;
 
-        for (p = text->data; p < last; /* void */ ) {
+        for (p = start; p < last; /* void */ ) {
 
             if (*p != '$' || last - p < 2 || p[1] != '{') {
 

@@ -516,6 +516,10 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
             progress = now;
         }
 
+        if (tick == NULL && run->len == 0) {
+            ngx_litestream_endpoint_silent(job, now - progress);
+        }
+
         if (timeout && now - progress > timeout) {
             run->timedout = 1;
             rc = NGX_ERROR;
@@ -604,6 +608,8 @@ done:
         ngx_memmove(run->last, run->last + 7, strlen(run->last + 7) + 1);
     }
 
+    ngx_litestream_endpoint_explain(job, run);
+
     if (rc != NGX_OK) {
         (void) kill(-pid, SIGKILL);
         (void) kill(pid, SIGKILL);
@@ -622,52 +628,6 @@ done:
     (void) close(err[0]);
 
     return rc;
-}
-
-
-/*
- * In a job: the CPU time, in clock ticks, that the program it runs has used,
- * with that of its children.  0: cannot be told.
- */
-
-uint64_t
-ngx_litestream_job_cpu(ngx_litestream_job_t *job)
-{
-    int                  fd;
-    char                 text[1024], *p;
-    ssize_t              n;
-    unsigned long long   v[4];
-
-    (void) snprintf(text, sizeof(text), "/proc/%d/stat", (int) job->child);
-
-    fd = open(text, O_RDONLY|O_CLOEXEC);
-    if (fd == -1) {
-        return 0;
-    }
-
-    n = read(fd, text, sizeof(text) - 1);
-
-    (void) close(fd);
-
-    if (n <= 0) {
-        return 0;
-    }
-
-    text[n] = '\0';
-
-    /* the name, in parentheses, may hold anything */
-
-    p = strrchr(text, ')');
-
-    if (p == NULL
-        || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
-                  " %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3])
-           != 4)
-    {
-        return 0;
-    }
-
-    return v[0] + v[1] + v[2] + v[3];
 }
 
 
@@ -810,6 +770,12 @@ ngx_litestream_job_read(ngx_litestream_job_t *job)
         case NGX_LITESTREAM_JOB_RESULT:
             job->result = msg;
             job->has_result = 1;
+            break;
+
+        case NGX_LITESTREAM_JOB_SILENT:
+            if (!job->gone) {
+                ngx_litestream_endpoint_message(job, &msg);
+            }
             break;
 
         case NGX_LITESTREAM_JOB_LOG:

@@ -417,3 +417,49 @@ ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group)
 
     return env;
 }
+
+
+/*
+ * In a job: the CPU time, in clock ticks, that the program it runs has used,
+ * with that of its children.  0: cannot be told.
+ */
+
+uint64_t
+ngx_litestream_job_cpu(ngx_litestream_job_t *job)
+{
+    int                  fd;
+    char                 text[1024], *p;
+    ssize_t              n;
+    unsigned long long   v[4];
+
+    (void) snprintf(text, sizeof(text), "/proc/%d/stat", (int) job->child);
+
+    fd = open(text, O_RDONLY|O_CLOEXEC);
+    if (fd == -1) {
+        return 0;
+    }
+
+    n = read(fd, text, sizeof(text) - 1);
+
+    (void) close(fd);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    text[n] = '\0';
+
+    /* the name, in parentheses, may hold anything */
+
+    p = strrchr(text, ')');
+
+    if (p == NULL
+        || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
+                  " %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3])
+           != 4)
+    {
+        return 0;
+    }
+
+    return v[0] + v[1] + v[2] + v[3];
+}

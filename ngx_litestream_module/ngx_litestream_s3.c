@@ -20,6 +20,8 @@ static ngx_int_t ngx_litestream_s3_query(ngx_litestream_parse_t *parse,
     u_char *p, u_char *last);
 static char *ngx_litestream_s3_bucket(ngx_str_t *bucket);
 static char *ngx_litestream_s3_path(ngx_str_t *path);
+static ngx_int_t ngx_litestream_s3_amazon(ngx_pool_t *pool,
+    ngx_litestream_replica_t *replica);
 static ngx_uint_t ngx_litestream_s3_local(ngx_str_t *host);
 
 
@@ -530,6 +532,14 @@ ngx_litestream_s3_finish(ngx_litestream_parse_t *parse,
         }
     }
 
+    replica->endpoint = endpoint;
+
+    if (endpoint.len == 0
+        && ngx_litestream_s3_amazon(parse->cf->pool, replica) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     bucket = ngx_litestream_replica_key(replica, "bucket");
     path = ngx_litestream_replica_key(replica, "path");
 
@@ -556,6 +566,37 @@ ngx_litestream_s3_finish(ngx_litestream_parse_t *parse,
 
     replica->id.data = id.data;
     replica->id.len = p - 1 - id.data;
+
+    return NGX_OK;
+}
+
+
+/* for messages: where Litestream goes when nobody says an endpoint */
+
+static ngx_int_t
+ngx_litestream_s3_amazon(ngx_pool_t *pool, ngx_litestream_replica_t *replica)
+{
+    u_char                *p;
+    ngx_str_t             *endpoint;
+    ngx_litestream_key_t  *region;
+
+    endpoint = &replica->endpoint;
+    region = ngx_litestream_replica_key(replica, "region");
+
+    if (region == NULL) {
+        ngx_str_set(endpoint, "https://s3.amazonaws.com");
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, sizeof("https://s3..amazonaws.com")
+                          + region->value.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    endpoint->data = p;
+    p = ngx_sprintf(p, "https://s3.%V.amazonaws.com%Z", &region->value);
+    endpoint->len = p - 1 - endpoint->data;
 
     return NGX_OK;
 }

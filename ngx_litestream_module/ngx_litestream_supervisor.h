@@ -110,6 +110,7 @@ typedef struct {
 #define NGX_LITESTREAM_JOB_ASK        3   /* the job waits for the answer */
 #define NGX_LITESTREAM_JOB_ANSWER     4
 #define NGX_LITESTREAM_JOB_LOG        5
+#define NGX_LITESTREAM_JOB_SILENT     6   /* the storage is: why */
 
 
 /* of jobs, those that are limited in number: each class by itself */
@@ -167,6 +168,7 @@ struct ngx_litestream_job_s {
     unsigned                     counted:1;
     unsigned                     has_result:1;
     unsigned                     gone:1;
+    unsigned                     silent:1;     /* it was told, in the job */
 };
 
 
@@ -516,6 +518,17 @@ typedef struct {
     unsigned                     timedout:1;
     unsigned                     overflow:1;
 } ngx_litestream_run_t;
+
+/* storages on the network: ngx_litestream_endpoint.c */
+
+ngx_int_t ngx_litestream_endpoint_reason(ngx_litestream_db_t *db, char *buf,
+    size_t size);
+void ngx_litestream_endpoint_silent(ngx_litestream_job_t *job,
+    ngx_msec_t waited);
+void ngx_litestream_endpoint_explain(ngx_litestream_job_t *job,
+    ngx_litestream_run_t *run);
+void ngx_litestream_endpoint_message(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg);
 
 ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_msec_t timeout, ngx_litestream_tick_pt tick,

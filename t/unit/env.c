@@ -215,6 +215,14 @@ expands(const char *text, ngx_int_t rc, const char *expected, const char *name)
     unit_ok(got == rc && res->len == strlen(expected)
             && memcmp(res->data, expected, res->len) == 0
             && (rc != NGX_OK || out.data[out.len] == '\0'), name);
+
+    if (rc == NGX_OK) {
+        (void) ngx_litestream_env_expand(&unit_pool, &s, lookup, NULL, &s,
+                                         &var);
+
+        unit_ok(s.len == out.len && memcmp(s.data, out.data, s.len) == 0,
+                name);
+    }
 }
 
 

@@ -1,0 +1,243 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/* in jobs: why a storage on the network does not answer */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <netdb.h>
+#include <poll.h>
+
+
+/* a storage that has said nothing for so long is looked at, in ms */
+#define NGX_LITESTREAM_SILENCE   3000
+
+/* how long a connection to it may take, in ms */
+#define NGX_LITESTREAM_CONNECT   2000
+
+
+static void ngx_litestream_endpoint_cut(char *text, char *from);
+
+
+/*
+ * Why nothing comes from the endpoint of a database's replica, for people, at
+ * most size bytes.  NGX_DECLINED: it has none, or a proxy stands in between.
+ * In a job: blocks for some seconds at most.
+ */
+
+ngx_int_t
+ngx_litestream_endpoint_reason(ngx_litestream_db_t *db, char *buf, size_t size)
+{
+    int                fd, rc, err;
+    char               host[256], *port, *p, *url, **e;
+    socklen_t          len;
+    struct pollfd      pfd;
+    struct addrinfo    hints, *res;
+
+    if (db->replica->endpoint.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    for (e = db->group->env; *e; e++) {
+        if (ngx_strncasecmp((u_char *) *e, (u_char *) "http_proxy=", 11) == 0
+            || ngx_strncasecmp((u_char *) *e, (u_char *) "https_proxy=", 12)
+               == 0)
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    url = (char *) db->replica->endpoint.data;
+
+    /* made by ngx_litestream_endpoint(): SCHEME://HOST[:PORT][/PATH] */
+
+    p = strstr(url, "://") + 3;
+
+    (void) snprintf(host, sizeof(host), "%s", p);
+
+    p = strchr(host, '/');
+    if (p) {
+        *p = '\0';
+    }
+
+    port = strncmp(url, "https", 5) == 0 ? "443" : "80";
+
+    p = strrchr(host, ':');
+    if (p && strchr(p, ']') == NULL) {
+        *p = '\0';
+        port = p + 1;
+    }
+
+    p = host;
+
+    if (*p == '[') {
+        p++;
+        p[strcspn(p, "]")] = '\0';
+    }
+
+    /* of the job alone: a resolver that is away must not hold it up */
+
+    (void) setenv("RES_OPTIONS", "timeout:1 attempts:1", 1);
+
+    ngx_memzero(&hints, sizeof(struct addrinfo));
+    hints.ai_socktype = SOCK_STREAM;
+
+    rc = getaddrinfo(p, port, &hints, &res);
+
+    if (rc != 0) {
+        (void) snprintf(buf, size, "\"%s\" cannot be reached: host \"%s\": %s",
+                        url, p, gai_strerror(rc));
+        return NGX_OK;
+    }
+
+    err = 0;
+
+    fd = socket(res->ai_family, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0);
+
+    if (fd == -1 || connect(fd, res->ai_addr, res->ai_addrlen) == -1) {
+        err = errno;
+
+        if (fd != -1 && err == EINPROGRESS) {
+
+            pfd.fd = fd;
+            pfd.events = POLLOUT;
+            len = sizeof(int);
+
+            err = ETIMEDOUT;
+
+            if (poll(&pfd, 1, NGX_LITESTREAM_CONNECT) == 1
+                && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+            {
+                err = errno;
+            }
+        }
+    }
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+
+    freeaddrinfo(res);
+
+    if (err) {
+        (void) snprintf(buf, size, "\"%s\" cannot be reached: %s", url,
+                        strerror(err));
+
+    } else {
+        (void) snprintf(buf, size, "\"%s\" takes connections, but has not "
+                        "answered", url);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Looks, once, at a storage that has not answered for some time: Litestream
+ * itself says nothing for two minutes.  In a job; waited: ms so far.
+ */
+
+void
+ngx_litestream_endpoint_silent(ngx_litestream_job_t *job, ngx_msec_t waited)
+{
+    ngx_litestream_job_msg_t  msg;
+
+    if (job->silent || waited < NGX_LITESTREAM_SILENCE || job->rdb == NULL) {
+        return;
+    }
+
+    job->silent = 1;
+
+    ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
+    msg.type = NGX_LITESTREAM_JOB_SILENT;
+
+    if (ngx_litestream_endpoint_reason(job->rdb->db, msg.text,
+                                       sizeof(msg.text))
+        == NGX_OK)
+    {
+        ngx_litestream_job_tell(job, &msg);
+    }
+}
+
+
+/*
+ * In a job: the last line of a program, as people need it.  The storage's own
+ * words stay, what only fills the line goes, what can be done is added.
+ */
+
+void
+ngx_litestream_endpoint_explain(ngx_litestream_job_t *job,
+    ngx_litestream_run_t *run)
+{
+    size_t  len;
+
+    if (job->rdb == NULL || job->rdb->db->replica->endpoint.len == 0) {
+        return;
+    }
+
+    if (run->timedout && run->last[0] == '\0') {
+        (void) ngx_litestream_endpoint_reason(job->rdb->db, run->last,
+                                              sizeof(run->last));
+        return;
+    }
+
+    ngx_litestream_endpoint_cut(run->last, ", RequestID: ");
+    ngx_litestream_endpoint_cut(run->last, ", HostID: ");
+
+    if (strstr(run->last, "NoSuchBucket")) {
+        len = strlen(run->last);
+
+        (void) snprintf(run->last + len, sizeof(run->last) - len,
+                        ": create the bucket, or check \"region\" and "
+                        "\"endpoint\"");
+    }
+}
+
+
+static void
+ngx_litestream_endpoint_cut(char *text, char *from)
+{
+    char  *p, *end;
+
+    p = strstr(text, from);
+    if (p == NULL) {
+        return;
+    }
+
+    end = strchr(p + 1, ',');
+
+    if (end) {
+        ngx_memmove(p, end, strlen(end) + 1);
+    }
+}
+
+
+/* in the supervisor: it says so, and goes on waiting */
+
+void
+ngx_litestream_endpoint_message(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg)
+{
+    size_t                 n;
+    ngx_litestream_rdb_t  *rdb;
+
+    rdb = job->rdb;
+
+    n = ngx_litestream_redact(ngx_litestream_sup->conf, (u_char *) msg->text,
+                              ngx_strlen(msg->text));
+    msg->text[n] = '\0';
+
+    ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
+                  "litestream: database \"%V\": waiting for \"%V\": %s",
+                  &rdb->db->alias, &rdb->db->replica->url, msg->text);
+
+    if (!rdb->fault) {
+        ngx_litestream_copy(rdb->st.error, sizeof(rdb->st.error),
+                            (u_char *) msg->text, n);
+        ngx_litestream_status_db_write(rdb);
+    }
+}
