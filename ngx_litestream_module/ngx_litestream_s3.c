@@ -551,9 +551,10 @@ ngx_litestream_s3_finish(ngx_litestream_parse_t *parse,
         return NGX_ERROR;
     }
 
-    if (ngx_strlcasestrn(endpoint.data, endpoint.data + endpoint.len,
-                         (u_char *) ".amazonaws.com",
-                         sizeof(".amazonaws.com") - 2))
+    if (endpoint.len
+        && ngx_strlcasestrn(endpoint.data, endpoint.data + endpoint.len,
+                            (u_char *) ".amazonaws.com",
+                            sizeof(".amazonaws.com") - 2))
     {
         endpoint.len = 0;
     }

@@ -43,8 +43,6 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
 
-@{[ map { server($_) } qw/ shop blog / ]}
-
     server {
         listen  127.0.0.1:8080;
 
@@ -52,6 +50,8 @@ http {
             litestream_api write=on;
         }
     }
+
+@{[ map { server($_) } qw/ shop blog / ]}
 }
 
 EOF
