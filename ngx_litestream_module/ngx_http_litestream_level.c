@@ -127,8 +127,12 @@ ngx_http_litestream_expand_level(ngx_litestream_parse_t *parse,
     lscf->user.vars = &lscf->vars;
     lscf->replica.vars = &lscf->vars;
     lscf->path_prefix.vars = &lscf->vars;
+    lscf->snapshot.vars = &lscf->vars;
+    lscf->metrics_addr.vars = &lscf->vars;
 
     if (ngx_litestream_expand(parse, &lscf->user, 1) != NGX_OK
+        || ngx_litestream_expand(parse, &lscf->snapshot, 1) != NGX_OK
+        || ngx_litestream_expand(parse, &lscf->metrics_addr, 1) != NGX_OK
         || ngx_litestream_expand(parse, &lscf->path_prefix, 1) != NGX_OK)
     {
         return NGX_ERROR;

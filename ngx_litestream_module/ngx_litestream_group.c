@@ -23,8 +23,8 @@ static ngx_litestream_db_t *ngx_litestream_group_first(
 
 /*
  * The group of databases of that user, that type of replica and what their
- * level says for a whole Litestream, variables too, made when it is the first of its kind.
- * NULL: one too many, it has been logged.
+ * level says for a whole Litestream, its variables too, made when it is the
+ * first of its kind.  NULL: one too many, it has been logged.
  */
 
 ngx_litestream_group_t *
