@@ -558,6 +558,7 @@ ngx_litestream_take_over(void)
     }
 
     ngx_litestream_memory_load();
+    ngx_litestream_sweep();
 
     for (i = 0; i < ngx_litestream_sup->conf->groups.nelts; i++) {
         ngx_litestream_sup->rgroups[i].files =

@@ -546,6 +546,10 @@ void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
 ngx_int_t ngx_litestream_group_files(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
 
+/* ngx_litestream_sweep.c */
+
+void ngx_litestream_sweep(void);
+
 /* ngx_litestream_sync.c */
 
 void ngx_litestream_sync_init(ngx_litestream_rdb_t *rdb);

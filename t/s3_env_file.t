@@ -18,7 +18,7 @@ use Test::Litestream::Proc qw/ children cmdline descendants slurp /;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(28);
+    ->has_daemon(qw/litestream sqlite3/)->plan(30);
 
 my $dir = $t->testdir;
 my $secret = 'pa$$w0rd # ${HOME} \'"x';
@@ -128,6 +128,15 @@ $t->write_file('.env', slurp("$dir/.env") =~ s/pa\$\$wrong/pa\$\$w0rd/r);
 is($t->reload(), 1, 'reload with the right one');
 is($t->waitforstate('default', 'replicating', 40), 'replicating',
     'replicated again');
+
+# nothing of the wrong one is left
+
+my @kept = grep { -f $_ && slurp($_) =~ /pa\$\$wrong/ }
+    keys %{ $t->tree("$dir/s") };
+my @folders = glob "$dir/s/*-s3-*/jobs.yml";
+
+is("@kept", '', 'nothing of the wrong secret is left');
+is(scalar @folders, 1, 'nor the configuration that was for it');
 
 # a reload without a change
 
