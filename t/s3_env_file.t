@@ -18,7 +18,7 @@ use Test::Litestream::Proc qw/ children cmdline descendants slurp /;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(30);
+    ->has_daemon(qw/litestream sqlite3/)->plan(31);
 
 my $dir = $t->testdir;
 my $secret = 'pa$$w0rd # ${HOME} \'"x';
@@ -108,6 +108,7 @@ my ($rc, $out, $err) = $t->command({ env => \%env }, $t->{nginx}, '-T', '-p',
     "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/error.log");
 
 is($rc, 0, 'nginx -T');
+like(http_get('/litestream/config'), qr!bucket: "?backups!, 'GET config');
 unlike("$out$err", qr/\Q$secret\E|KEYFROMDOTENV/, 'not in nginx -T');
 ok(!leaked(), 'not in logs and the status');
 ok(!readable(), 'not in a file that others can read');
@@ -160,7 +161,7 @@ sub leaked {
         'error.log', 'access.log', 'stderr.log', 's/status', 's/replicas';
 
     $text .= http_get('/litestream/status') . http_get('/litestream/ready')
-        . http_get('/litestream/verify');
+        . http_get('/litestream/verify') . http_get('/litestream/config');
 
     return $text =~ /\Q$secret\E|KEYFROMDOTENV|pa\$\$wrong/ ? 1 : 0;
 }
