@@ -24,10 +24,10 @@ JOBS  = 4
 
 PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 	   'libcurl4-openssl-dev|libcurl4-gnutls-dev' \
-	   sqlite3 perl curl ca-certificates python3 groff-base
+	   sqlite3 perl curl ca-certificates python3
 
 # for the tests alone
-TEST_PACKAGES = systemd
+TEST_PACKAGES = systemd groff-base
 
 SOURCES = $(wildcard ngx_litestream_module/*.[ch])
 CHECKED = $(SOURCES) $(wildcard cli/*.[ch] t/unit/*.[ch])

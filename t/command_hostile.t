@@ -133,7 +133,8 @@ for my $round (1 .. 60) {
 
     put($text, $size);
 
-    for (['status'], ['status', '-json'], ['config'], ['wait', '-t', '0', 'all'])
+    for (["status"], ["status", "-json"], ["config"],
+        ["wait", "-t", "0", "all"])
     {
         my ($rc, $out, $err) = cli($t, { ceiling => 20 }, @$_);
 

@@ -16,7 +16,7 @@ use Test::Litestream::CLI;
 
 my @commands = qw/ status verify sync wait config version help /;
 
-my $t = Test::Litestream->new()->plan(36);
+my $t = Test::Litestream->new()->plan(38);
 
 my ($rc, $out, $err) = cli($t);
 
@@ -68,6 +68,20 @@ like((cli($t, 'version'))[1], qr/^nginx-litestream \d+\.\d+\.\d+\n\z/,
 
 is(($t->command('sh', '-c', cli_path($t) . ' help >/dev/full'))[0], 1,
     'a full disk');
+
+# installed
+
+($rc, $out, $err) = $t->command('sh', '-c', "cd $FindBin::Bin/.. && DESTDIR="
+    . $t->testdir . '/root tools/install-command ' . cli_path($t)
+    . ' docs/nginx-litestream.8');
+
+is($rc, 0, 'make install') or diag($err);
+
+my @files = map { [ stat($t->testdir . "/root/usr/$_") ] }
+    'bin/nginx-litestream', 'share/man/man8/nginx-litestream.8';
+
+is(sprintf('%o %o', map { ($_->[2] // 0) & 07777 } @files), '755 644',
+    'make install: modes');
 
 # the manual
 
