@@ -68,7 +68,7 @@ cli_find(cli_options_t *o, cli_state_t *st)
     rc = cli_find_nginx(o, st);
 
     if (rc == CLI_NOT_RUNNING) {
-        st->guessed = 1;
+        st->guessed = (st->why[0] != '\0');
         return cli_find_set(st, CLI_STATE_PATH, "");
     }
 

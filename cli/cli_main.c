@@ -43,7 +43,7 @@ static cli_command_t  cli_commands[] = {
 
     { "status", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_NAMES, cli_status,
       "status [-json] [ALIAS...]",
-      "the state of everything, also while nginx is down",
+      "how everything is, nginx up or down",
       "Shows what the status file says.  Exit code 0: all of it is in order;\n"
       "1: a database is not in place, lagging or in error; 3: nginx is not\n"
       "running, and what was known last is shown.\n" },
@@ -60,15 +60,16 @@ static cli_command_t  cli_commands[] = {
     { "sync", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_TIME|CLI_OPT_NAMES,
       cli_sync,
       "sync [-json] [-t TIME] [ALIAS...]",
-      "wait until all that was committed is in the replicas",
-      "Root's, or the user's of nginx's workers.  Exit code 0: synced; 1: "
-      "not;\n"
+      "until all commits are in the replicas",
+      "Waits until all that was committed before is in the replica.  Root's,\n"
+      "or the user's of nginx's workers.  Exit code 0: synced; 1: not;\n"
       "3: nginx is not running; 124: not within the time.\n" },
 
     { "wait", CLI_OPT_STATE|CLI_OPT_TIME|CLI_OPT_NAMES|CLI_OPT_NEEDED,
       cli_wait,
       "wait [-t TIME] ALIAS...|all",
-      "until databases are restored, or proven to be new",
+      "until databases are in place",
+      "In place is what was restored, was there, or is proven to be new.\n"
       "Waits also while nginx is not running yet; without -t for as long as\n"
       "it takes.  Exit code 0: all are in place; 1: one will not be, since\n"
       "its replica is denied, damaged or the like; 2: nginx does not know\n"
@@ -76,7 +77,7 @@ static cli_command_t  cli_commands[] = {
 
     { "config", CLI_OPT_STATE|CLI_OPT_NAMES, cli_config,
       "config [ALIAS...]",
-      "what Litestream runs with, secrets masked",
+      "what Litestream runs with, masked",
       "Prints the litestream.yml of each group of databases.  Root's.\n" },
 
     { "version", 0, cli_version,
@@ -95,7 +96,8 @@ static cli_command_t  cli_commands[] = {
 
 static const char  cli_state_text[] =
     "    -path DIR    the litestream_state_path; else LITESTREAM_STATE_PATH,\n"
-    "                 else what nginx -T says, else " CLI_STATE_PATH "\n"
+    "                 else what nginx -T says,\n"
+    "                 else " CLI_STATE_PATH "\n"
     "    -c FILE, -g DIRECTIVES, -p PREFIX\n"
     "                 for nginx -T, as of nginx\n"
     "    -nginx FILE  this nginx\n";

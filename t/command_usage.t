@@ -16,7 +16,7 @@ use Test::Litestream::CLI;
 
 my @commands = qw/ status verify sync wait config version help /;
 
-my $t = Test::Litestream->new()->plan(38);
+my $t = Test::Litestream->new()->plan(40);
 
 my ($rc, $out, $err) = cli($t);
 
@@ -53,6 +53,11 @@ for (['help'], ['-h'], ['--help']) {
     is(scalar(grep { $out =~ /^    $_ /m } @commands), scalar @commands,
         "@$_: commands");
 }
+
+is(join("\n", grep { length > 80 } split /\n/, join '', map {
+    (cli($t, $_, '-h'))[1] } @commands), '', 'help: 80 columns');
+is(join("\n", grep { length > 80 } split /\n/, $out), '',
+    'help of all: 80 columns');
 
 for (@commands) {
     ($rc, $out, $err) = cli($t, $_, '-h');
