@@ -354,7 +354,7 @@ cli_passing(const char *error)
         "slow down", "slowdown", "internal server error", "internalerror",
         "statuscode: 500", "statuscode: 502", "statuscode: 503",
         "statuscode: 504", "statuscode: 429", "no servers available",
-        "stale file handle", "is locked by", "holds the lock"
+        "stale file handle", "is locked by", "was interrupted"
     };
 
     for (i = 0; i < sizeof(texts) / sizeof(char *); i++) {
