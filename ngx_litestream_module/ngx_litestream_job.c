@@ -17,10 +17,8 @@
 #define NGX_LITESTREAM_OUT_LEN     (16 * 1024 * 1024)
 
 
-static void ngx_litestream_job_fork(ngx_litestream_job_t *job);
 static void ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent);
 static void ngx_litestream_job_mute(void);
-static void ngx_litestream_job_next(ngx_uint_t class);
 static void ngx_litestream_job_read(ngx_litestream_job_t *job);
 static void ngx_litestream_job_read_handler(ngx_event_t *ev);
 static void ngx_litestream_job_timer_handler(ngx_event_t *ev);
@@ -81,58 +79,9 @@ ngx_litestream_job_new(char *name, ngx_litestream_rdb_t *rdb)
 }
 
 
-/*
- * Starts a job, or queues it when litestream_restore's concurrency is reached
- * by jobs of its class, NGX_LITESTREAM_JOB_XXX; those of one class never wait
- * for others.  done() is called in any case, also when the job could not be
- * started (without a result).
- */
+/* its turn has come */
 
 void
-ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t class)
-{
-    job->class = class;
-
-    if (class != NGX_LITESTREAM_JOB_ANY
-        && ngx_litestream_sup->jobs[class]
-           >= (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
-    {
-        ngx_queue_insert_tail(&ngx_litestream_sup->waiting[class],
-                              &job->queue);
-        return;
-    }
-
-    ngx_litestream_sup->jobs[class]++;
-    job->counted = 1;
-
-    ngx_litestream_job_fork(job);
-}
-
-
-static void
-ngx_litestream_job_next(ngx_uint_t class)
-{
-    ngx_queue_t           *q;
-    ngx_litestream_job_t  *job;
-
-    while (!ngx_queue_empty(&ngx_litestream_sup->waiting[class])
-           && ngx_litestream_sup->jobs[class]
-              < (ngx_uint_t) ngx_litestream_sup->conf->concurrency)
-    {
-        q = ngx_queue_head(&ngx_litestream_sup->waiting[class]);
-        ngx_queue_remove(q);
-
-        job = ngx_queue_data(q, ngx_litestream_job_t, queue);
-
-        ngx_litestream_sup->jobs[class]++;
-        job->counted = 1;
-
-        ngx_litestream_job_fork(job);
-    }
-}
-
-
-static void
 ngx_litestream_job_fork(ngx_litestream_job_t *job)
 {
     int                s[2];
@@ -841,9 +790,7 @@ ngx_litestream_job_finish(ngx_litestream_job_t *job)
         job->c = NULL;
     }
 
-    if (job->counted) {
-        ngx_litestream_sup->jobs[class]--;
-    }
+    ngx_litestream_job_uncount(job);
 
     if (!job->has_result && job->result.text[0] == '\0') {
         job->result.rc = NGX_ERROR;

@@ -192,7 +192,7 @@ ngx_litestream_supervisor_init(ngx_cycle_t *cycle)
     /* jobs of each class, and for each group its log, syncs and polls */
 
     n = 64 + 3 * ngx_min((ngx_uint_t) lcf->concurrency, lcf->dbs.nelts)
-        + (NGX_LITESTREAM_SYNCS + 4) * lcf->groups.nelts;
+        + (NGX_LITESTREAM_SYNCS + 4 + 3) * lcf->groups.nelts;
 
     ngx_litestream_files(n + lcf->dbs.nelts, cycle->log);
 

@@ -308,6 +308,7 @@ struct ngx_litestream_rgroup_s {
 
     ngx_queue_t                  calls;
     ngx_queue_t                  want;    /* rdbs that want a sync */
+    ngx_uint_t                   jobs[3]; /* running, of each class */
     ngx_uint_t                   syncs;
     ngx_uint_t                   misses;  /* answers missed in a row */
 
@@ -495,7 +496,7 @@ ngx_int_t ngx_litestream_job_init(ngx_cycle_t *cycle);
 
 ngx_litestream_job_t *ngx_litestream_job_new(char *name,
     ngx_litestream_rdb_t *rdb);
-void ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t class);
+void ngx_litestream_job_fork(ngx_litestream_job_t *job);
 void ngx_litestream_job_answer(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
 void ngx_litestream_job_kill(ngx_litestream_job_t *job);
@@ -535,6 +536,12 @@ ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_litestream_run_t *run);
 ngx_uint_t ngx_litestream_job_stopped(void);
 uint64_t ngx_litestream_job_cpu(ngx_litestream_job_t *job);
+
+/* ngx_litestream_turn.c */
+
+void ngx_litestream_job_start(ngx_litestream_job_t *job, ngx_uint_t class);
+void ngx_litestream_job_next(ngx_uint_t class);
+void ngx_litestream_job_uncount(ngx_litestream_job_t *job);
 
 /* ngx_litestream_child.c */
 
