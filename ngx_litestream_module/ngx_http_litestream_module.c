@@ -759,6 +759,10 @@ ngx_http_litestream_remember(ngx_conf_t *cf, ngx_http_litestream_said_t *said)
 
     size = cf->args->nelts * sizeof(ngx_str_t);
 
+    /* elements of arrays are not zeroed */
+
+    ngx_memzero(said, sizeof(ngx_http_litestream_said_t));
+
     said->args = ngx_palloc(cf->pool, size);
     if (said->args == NULL) {
         return NGX_ERROR;
@@ -769,7 +773,6 @@ ngx_http_litestream_remember(ngx_conf_t *cf, ngx_http_litestream_said_t *said)
     said->nargs = cf->args->nelts;
     said->file = cf->conf_file->file.name.data;
     said->line = cf->conf_file->line;
-    said->vars = NULL;
 
     return NGX_OK;
 }
