@@ -6,6 +6,7 @@
 # make valgrind    the tests, nginx run under valgrind
 # make install     module, command, and a drop-in for systemd, where they belong
 # make deps        Debian packages, Litestream, rclone for the tests
+# make CC=clang    with another compiler (as all the others)
 # make clean       remove build/; make distclean: the demo's data in run/ too
 
 SHELL = /bin/sh
@@ -101,8 +102,9 @@ build/nginx/objs/Makefile: config build/settings
 	@cp -R $(NGINX_SRC) build/nginx
 	@echo "configuring, see build/configure.log"
 	@cd build/nginx && bash -c '. ./conf_flags \
-	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc-opt="$(CFLAGS)" \
-	           --with-ld-opt="$(LDFLAGS)" --add-dynamic-module=$(CURDIR)' \
+	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc="$(CC)" \
+	           --with-cc-opt="$(CFLAGS)" --with-ld-opt="$(LDFLAGS)" \
+	           --add-dynamic-module=$(CURDIR)' \
 	    >../configure.log 2>&1 || { tail -n 5 ../configure.log; exit 1; }
 
 # changes with all that "configure" has to be run again for: the options
@@ -111,7 +113,7 @@ build/nginx/objs/Makefile: config build/settings
 build/settings: packages FORCE
 	@mkdir -p build
 	@{ \
-	    echo '$(CURDIR) $(CFLAGS) $(LDFLAGS) $(SANITIZE)' \
+	    echo '$(CURDIR) $(CC) $(CFLAGS) $(LDFLAGS) $(SANITIZE)' \
 	    && grep 'define NGINX_VERSION' $(NGINX_SRC)/src/core/nginx.h \
 	    && cat $(NGINX_SRC)/conf_flags; \
 	} >$@.new

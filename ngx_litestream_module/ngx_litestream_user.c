@@ -46,9 +46,10 @@ ngx_litestream_user_find(ngx_litestream_parse_t *parse,
 
     if (ngx_litestream_number(user, &n) == NGX_OK) {
         uid = (uid_t) n;
-        gid = (gid_t) n;
 
         pw = getpwuid(uid);
+
+        gid = pw ? pw->pw_gid : (gid_t) n;
 
     } else {
         ngx_set_errno(0);
@@ -62,9 +63,6 @@ ngx_litestream_user_find(ngx_litestream_parse_t *parse,
         }
 
         uid = pw->pw_uid;
-    }
-
-    if (pw) {
         gid = pw->pw_gid;
     }
 
