@@ -66,7 +66,7 @@ for my $n (1 .. 3) {
     # SQLite makes a checkpoint beyond 1000 pages; the third time it begins
     # the WAL twice, and the second one is as long as the first one
 
-    for (1 .. $n == 3 ? 2 : 1) {
+    for (1 .. ($n == 3 ? 2 : 1)) {
         $db->grow(800_000) for 1 .. ($_ == 1 ? 3 : 6);
         $db->insert();
     }
