@@ -12,7 +12,6 @@
 
 #include "ngx_litestream_supervisor.h"
 
-#include <dirent.h>
 #include <sqlite3.h>
 
 
@@ -20,7 +19,6 @@ static void ngx_litestream_check_run(ngx_litestream_job_t *job);
 static void ngx_litestream_check_done(ngx_litestream_job_t *job);
 static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
     uint32_t *meta, ngx_int_t *wal);
-static ngx_int_t ngx_litestream_truncate(ngx_litestream_db_t *db);
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 
@@ -96,37 +94,12 @@ static uint64_t
 ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
     ngx_int_t *wal)
 {
-    DIR            *dir;
-    char            name[4300], file[4600], path[4300];
-    uint64_t        min, max, newest;
-    struct dirent  *de;
+    char      file[4600], path[4300];
+    uint64_t  newest;
 
-    (void) snprintf(name, sizeof(name), "%s/.%s-litestream/ltx/0",
-                    (char *) db->dir.data, (char *) db->name.data);
-
-    *meta = 0;
     *wal = NGX_OK;
 
-    dir = opendir(name);
-    if (dir == NULL) {
-        return 0;
-    }
-
-    *meta = 1;
-    newest = 0;
-
-    while ((de = readdir(dir)) != NULL) {
-        if (ngx_litestream_ltx_name((u_char *) de->d_name,
-                                    ngx_strlen(de->d_name), &min, &max)
-            == NGX_OK
-            && max > newest)
-        {
-            newest = max;
-            (void) snprintf(file, sizeof(file), "%s/%.64s", name, de->d_name);
-        }
-    }
-
-    (void) closedir(dir);
+    newest = ngx_litestream_newest(db, meta, file, sizeof(file));
 
     if (newest) {
         (void) snprintf(path, sizeof(path), "%s-wal", (char *) db->path.data);
@@ -193,51 +166,9 @@ ngx_litestream_has_seq(ngx_litestream_db_t *db, uint32_t *seq)
 }
 
 
-/*
- * Takes a WAL out of the way that was begun anew while Litestream was not
- * there: it would go on at the start of the new one, and what the old one held
- * behind the place that it had reached would never be replicated.  Of a WAL
- * that is shorter than that place it makes a snapshot.
- */
-
-static ngx_int_t
-ngx_litestream_truncate(ngx_litestream_db_t *db)
-{
-    int       rc, on;
-    sqlite3  *conn;
-
-    rc = sqlite3_open_v2((char *) db->path.data, &conn,
-                         SQLITE_OPEN_READWRITE, NULL);
-
-    if (rc == SQLITE_OK) {
-        on = 1;
-        (void) sqlite3_file_control(conn, "main", SQLITE_FCNTL_PERSIST_WAL,
-                                    &on);
-        (void) sqlite3_db_config(conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
-                                 NULL);
-        (void) sqlite3_busy_timeout(conn, 2000);
-
-        /* without having read anything it would know of no WAL */
-
-        rc = sqlite3_exec(conn, "SELECT count(*) FROM sqlite_master", NULL,
-                          NULL, NULL);
-    }
-
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_wal_checkpoint_v2(conn, NULL, SQLITE_CHECKPOINT_TRUNCATE,
-                                       NULL, NULL);
-    }
-
-    (void) sqlite3_close(conn);
-
-    return rc == SQLITE_OK ? NGX_OK : NGX_ERROR;
-}
-
-
 static void
 ngx_litestream_check_run(ngx_litestream_job_t *job)
 {
-    uint32_t                meta;
     ngx_int_t               rc, wal;
     ngx_litestream_db_t    *db;
     ngx_litestream_list_t   list;
@@ -281,18 +212,15 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
         return;
     }
 
-    /* looked at as late as possible: it may happen at any time */
+    /* what the guard would refuse is no reason to stop the others */
 
-    if (job->result.size > 0) {
-        (void) ngx_litestream_position(db, &meta, &wal);
-
-        if (wal == NGX_AGAIN && ngx_litestream_truncate(db) != NGX_OK) {
-            ngx_litestream_fail(job, "the WAL of \"%s\" was begun anew while "
-                                "nothing was replicated, and cannot be "
-                                "written to the database while somebody "
-                                "reads it", (char *) db->path.data);
-            return;
-        }
+    if (job->result.size > 0
+        && ngx_litestream_guard_try(db, job->result.text,
+                                    sizeof(job->result.text))
+           != NGX_OK)
+    {
+        job->result.rc = NGX_LITESTREAM_OUTCOME_ERROR;
+        return;
     }
 
     job->result.rc = NGX_OK;

@@ -162,7 +162,7 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
 
     passed = ngx_current_msec - rg->kicked;
 
-    if (pending && passed < limit) {
+    if (pending && passed < limit && rg->guard == NULL) {
         ngx_add_timer(&rg->kick, limit - passed);
         return;
     }
@@ -170,7 +170,14 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
     rg->due = 0;
 
     if (rg->state == NGX_LITESTREAM_DOWN) {
-        ngx_litestream_group_start(rg);
+
+        if (rg->guard == NULL) {
+            ngx_litestream_guard(rg);
+
+        } else if (ngx_litestream_guard_ready(rg)) {
+            ngx_litestream_group_start(rg);
+        }
+
         return;
     }
 
@@ -198,10 +205,10 @@ ngx_litestream_group_start(ngx_litestream_rgroup_t *rg)
     for (i = 0; i < rg->rdbs.nelts; i++) {
         rdb = rdbs[i];
 
-        rdb->running = rdb->cleared;
+        rdb->running = ngx_litestream_guarded(rdb);
         rdb->synced = 0;
         rdb->kept = 0;
-        use[rdb->index] = rdb->cleared;
+        use[rdb->index] = rdb->running;
     }
 
     rg->killed = 0;
@@ -223,11 +230,14 @@ ngx_litestream_group_start(ngx_litestream_rgroup_t *rg)
     if (pid == -1) {
         (void) snprintf(rg->st.last_exit, sizeof(rg->st.last_exit),
                         "could not be started, see the log");
+        ngx_litestream_guard_end(rg);
         ngx_litestream_group_again(rg);
         return;
     }
 
     ngx_litestream_proc_add(&rg->proc, pid, ngx_litestream_group_exited, rg);
+
+    ngx_litestream_guard_pid(rg, pid);
 
     rg->st.pid = pid;
     rg->st.started = ngx_litestream_now();
@@ -522,6 +532,8 @@ ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg)
 {
     if (rg->proc.pid == -1) {
 
+        ngx_litestream_guard_end(rg);
+
         if (rg->state != NGX_LITESTREAM_STOPPING) {
             rg->state = NGX_LITESTREAM_DOWN;
 
@@ -642,6 +654,7 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
     }
 
     ngx_litestream_control_cancel(rg);
+    ngx_litestream_guard_end(rg);
 
     rg->polling = 0;
     rg->listing = 0;

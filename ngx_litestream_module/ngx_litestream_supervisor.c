@@ -189,10 +189,10 @@ ngx_litestream_supervisor_init(ngx_cycle_t *cycle)
 
     lcf = ngx_litestream_sup->conf;
 
-    /* jobs of each class, and for each group its log, syncs and polls */
+    /* jobs of each class, and for each group its log, guard and calls */
 
     n = 64 + 3 * ngx_min((ngx_uint_t) lcf->concurrency, lcf->dbs.nelts)
-        + (NGX_LITESTREAM_SYNCS + 4 + 3) * lcf->groups.nelts;
+        + (NGX_LITESTREAM_SYNCS + 5 + 3) * lcf->groups.nelts;
 
     ngx_litestream_files(n + lcf->dbs.nelts, cycle->log);
 

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <curl/curl.h>
+#include <sqlite3.h>
 
 
 /* delays of a child that keeps ending, and when they start anew */
@@ -72,6 +73,7 @@ typedef struct ngx_litestream_job_s     ngx_litestream_job_t;
 typedef struct ngx_litestream_call_s    ngx_litestream_call_t;
 typedef struct ngx_litestream_rdb_s     ngx_litestream_rdb_t;
 typedef struct ngx_litestream_rgroup_s  ngx_litestream_rgroup_t;
+typedef struct ngx_litestream_guard_s   ngx_litestream_guard_t;
 
 
 /* a child process of the supervisor, reaped by ngx_litestream_reap() */
@@ -268,6 +270,7 @@ struct ngx_litestream_rdb_s {
     ngx_msec_t                   sync_limit;
     ngx_uint_t                   hung;    /* in a row without an answer */
     int64_t                      listed_sync_at;
+    ngx_uint_t                   unopened;    /* in a row, by Litestream */
 
     unsigned                     placed:1;    /* in place, or proven new */
     unsigned                     checking:1;
@@ -297,6 +300,7 @@ struct ngx_litestream_rgroup_s {
     ngx_event_t                  probe;
     ngx_event_t                  kick;
     ngx_msec_t                   kicked;  /* since when a start is due */
+    ngx_litestream_guard_t      *guard;   /* of a start, or NULL */
 
     ngx_connection_t            *log;     /* read end of the log pipe */
     size_t                       line_len;
@@ -475,6 +479,37 @@ void ngx_litestream_place_prepare(ngx_litestream_job_t *job);
 void ngx_litestream_check(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_recheck(ngx_litestream_rdb_t *rdb);
 
+/* ngx_litestream_guard.c */
+
+void ngx_litestream_guard(ngx_litestream_rgroup_t *rg);
+ngx_uint_t ngx_litestream_guard_ready(ngx_litestream_rgroup_t *rg);
+ngx_uint_t ngx_litestream_guarded(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_guard_pid(ngx_litestream_rgroup_t *rg, pid_t pid);
+void ngx_litestream_guard_release(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_guard_end(ngx_litestream_rgroup_t *rg);
+
+/* ngx_litestream_hold.c: in jobs */
+
+/* what is held of a database */
+
+typedef struct {
+    sqlite3                     *conn;
+    sqlite3_file                *file;
+    volatile u_char             *index;
+    ngx_msec_t                   since;   /* it is busy */
+    ngx_uint_t                   told;
+} ngx_litestream_held_t;
+
+ngx_int_t ngx_litestream_hold(ngx_litestream_db_t *db,
+    ngx_litestream_held_t *held, char *text, size_t size);
+ngx_uint_t ngx_litestream_hold_filled(ngx_litestream_held_t *held);
+void ngx_litestream_hold_drop(ngx_litestream_held_t *held);
+ngx_msec_t ngx_litestream_hold_now(void);
+ngx_int_t ngx_litestream_guard_try(ngx_litestream_db_t *db, char *text,
+    size_t size);
+uint64_t ngx_litestream_newest(ngx_litestream_db_t *db, uint32_t *meta,
+    char *file, size_t size);
+
 /* ngx_litestream_ltx.c: in jobs */
 
 ngx_int_t ngx_litestream_list(ngx_litestream_job_t *job,
@@ -618,6 +653,7 @@ void ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb);
 /* ngx_litestream_wal.c, in a job */
 
 ngx_int_t ngx_litestream_wal_check(char *ltx, char *wal);
+ngx_int_t ngx_litestream_wal_anew(char *ltx, char *wal, u_char *salts);
 
 /* pure: facts in, verdict out; ngx_litestream_verdict.c */
 

@@ -320,6 +320,8 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
 
     if (ok) {
 
+        ngx_litestream_guard_release(rdb);
+
         if (rdb->ino == 0) {
 
             /* what was new has been made, and is in the replica now */
@@ -351,6 +353,12 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
         ngx_litestream_sync_answer(&waiters, NGX_OK, a.txid, NULL);
 
     } else {
+
+        /* it is open and all has been read: the guard may be in the way */
+
+        if (call->status && ngx_strstr(a.text, "db sync: checkpoint: ")) {
+            ngx_litestream_guard_release(rdb);
+        }
 
         if (!rdb->fault && rdb->st.state != NGX_LITESTREAM_DB_NEW) {
 
@@ -693,6 +701,7 @@ ngx_litestream_list_value(void *data, ngx_uint_t depth, ngx_str_t *key,
         if (e->last_sync_at > rdb->listed_sync_at) {
             rdb->listed_sync_at = e->last_sync_at;
             rdb->hung = 0;
+            ngx_litestream_guard_release(rdb);
         }
 
         if (e->last_sync_at > rdb->st.last_sync_at && rdb->synced) {

@@ -29,6 +29,9 @@ typedef struct {
 
 static ngx_int_t ngx_litestream_wal_header(int fd, u_char *h,
     ngx_litestream_pair_t *sum);
+static ngx_int_t ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end);
+static ngx_int_t ngx_litestream_wal_salts(int fd, u_char *l, u_char *salts,
+    uint64_t end);
 static ngx_int_t ngx_litestream_wal_rest(int fd, u_char *ltx, uint64_t end);
 static ngx_int_t ngx_litestream_wal_frames(int fd, u_char *h,
     ngx_litestream_pair_t *sum, uint64_t end);
@@ -54,36 +57,12 @@ ngx_litestream_wal_check(char *ltx, char *wal)
     u_char                 l[NGX_LITESTREAM_LTX_HEADER];
     u_char                 h[NGX_LITESTREAM_WAL_HEADER];
     u_char                 now[NGX_LITESTREAM_WAL_HEADER];
-    ssize_t                n;
-    uint32_t               diff;
-    uint64_t               offset, size;
+    uint64_t               end;
     ngx_int_t              rc;
     struct stat            st;
     ngx_litestream_pair_t  sum;
 
-    fd = open(ltx, O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
-    if (fd == -1) {
-        return NGX_OK;
-    }
-
-    n = read(fd, l, sizeof(l));
-
-    (void) close(fd);
-
-    if (n != (ssize_t) sizeof(l) || ngx_memcmp(l, "LTX1", 4) != 0) {
-        return NGX_OK;
-    }
-
-    offset = ngx_litestream_be64(&l[48]);
-    size = ngx_litestream_be64(&l[56]);
-
-    /* a compacted one, or one that was not made of a WAL */
-
-    if (size == 0 || offset < NGX_LITESTREAM_WAL_HEADER
-        || offset > INT64_MAX / 2 || size > INT64_MAX / 2
-        || (ngx_litestream_be32(&l[64]) == 0
-            && ngx_litestream_be32(&l[68]) == 0))
-    {
+    if (ngx_litestream_wal_ltx(ltx, l, &end) != NGX_OK) {
         return NGX_OK;
     }
 
@@ -106,27 +85,11 @@ ngx_litestream_wal_check(char *ltx, char *wal)
     }
 
     if (ngx_memcmp(&h[16], &l[64], 8) != 0) {
-
-        /* the first salt is one more in each WAL that follows */
-
-        diff = ngx_litestream_be32(&l[64]) - ngx_litestream_be32(&h[16]);
-
-        if (diff > 0 && diff <= NGX_LITESTREAM_WAL_STEPS) {
-            rc = NGX_DECLINED;
-
-        } else if (diff == (uint32_t) -1) {
-            rc = ngx_litestream_wal_rest(fd, l, offset + size);
-
-        } else if (-diff <= NGX_LITESTREAM_WAL_STEPS) {
-
-            /* what was between the two cannot be seen any more */
-            rc = NGX_AGAIN;
-        }
-
+        rc = ngx_litestream_wal_salts(fd, l, &h[16], end);
         goto done;
     }
 
-    rc = ngx_litestream_wal_frames(fd, h, &sum, offset + size);
+    rc = ngx_litestream_wal_frames(fd, h, &sum, end);
 
     /* an application may begin a new one at any time */
 
@@ -142,6 +105,109 @@ done:
     (void) close(fd);
 
     return rc;
+}
+
+
+/*
+ * The same of a WAL with these salts, which nobody can begin anew meanwhile,
+ * and only NGX_AGAIN or NGX_OK: reads two headers and a frame's.  In a job.
+ */
+
+ngx_int_t
+ngx_litestream_wal_anew(char *ltx, char *wal, u_char *salts)
+{
+    int          fd;
+    u_char       l[NGX_LITESTREAM_LTX_HEADER];
+    uint64_t     end;
+    ngx_int_t    rc;
+    struct stat  st;
+
+    if (ngx_litestream_wal_ltx(ltx, l, &end) != NGX_OK
+        || ngx_memcmp(salts, &l[64], 8) == 0)
+    {
+        return NGX_OK;
+    }
+
+    fd = open(wal, O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+    if (fd == -1) {
+        return NGX_OK;
+    }
+
+    rc = NGX_OK;
+
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size) {
+        rc = ngx_litestream_wal_salts(fd, l, salts, end);
+    }
+
+    (void) close(fd);
+
+    return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* header of an LTX file, NGX_DECLINED: it was not made of a WAL */
+
+static ngx_int_t
+ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end)
+{
+    int       fd;
+    ssize_t   n;
+    uint64_t  offset, size;
+
+    fd = open(ltx, O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+    if (fd == -1) {
+        return NGX_DECLINED;
+    }
+
+    n = read(fd, l, NGX_LITESTREAM_LTX_HEADER);
+
+    (void) close(fd);
+
+    if (n != NGX_LITESTREAM_LTX_HEADER || ngx_memcmp(l, "LTX1", 4) != 0) {
+        return NGX_DECLINED;
+    }
+
+    offset = ngx_litestream_be64(&l[48]);
+    size = ngx_litestream_be64(&l[56]);
+
+    /* a compacted one, or one that was not made of a WAL */
+
+    if (size == 0 || offset < NGX_LITESTREAM_WAL_HEADER
+        || offset > INT64_MAX / 2 || size > INT64_MAX / 2
+        || (ngx_litestream_be32(&l[64]) == 0
+            && ngx_litestream_be32(&l[68]) == 0))
+    {
+        return NGX_DECLINED;
+    }
+
+    *end = offset + size;
+
+    return NGX_OK;
+}
+
+
+/* the salts are others than those of the LTX file: what has happened? */
+
+static ngx_int_t
+ngx_litestream_wal_salts(int fd, u_char *l, u_char *salts, uint64_t end)
+{
+    uint32_t  diff;
+
+    /* the first salt is one more in each WAL that follows */
+
+    diff = ngx_litestream_be32(&l[64]) - ngx_litestream_be32(salts);
+
+    if (diff > 0 && diff <= NGX_LITESTREAM_WAL_STEPS) {
+        return NGX_DECLINED;
+    }
+
+    if (diff == (uint32_t) -1) {
+        return ngx_litestream_wal_rest(fd, l, end);
+    }
+
+    /* what was between the two cannot be seen any more */
+
+    return (-diff <= NGX_LITESTREAM_WAL_STEPS) ? NGX_AGAIN : NGX_OK;
 }
 
 

@@ -129,6 +129,24 @@ sub hold {
 }
 
 
+# 1: one of these processes has one of SQLite's locks of readers, which are bytes
+# 123 to 127 of the shared memory
+
+sub locked {
+    my ($self, @pids) = @_;
+
+    my $ino = (stat "$self->{path}-shm")[1] or return 0;
+    my %of = map { $_ => 1 } @pids;
+
+    for (split /\n/, slurp('/proc/locks')) {
+        next unless / (\d+) [0-9a-f]+:[0-9a-f]+:$ino (\d+) \d+$/;
+        return 1 if $of{$1} && $2 >= 123 && $2 <= 127;
+    }
+
+    return 0;
+}
+
+
 # N rows in one transaction; the largest id
 
 sub insert {

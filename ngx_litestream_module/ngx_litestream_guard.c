@@ -1,0 +1,778 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/*
+ * The guard of a start.  Litestream keeps an application from beginning its
+ * WAL anew by a lock that it takes when it opens the database.  Before that
+ * the guard holds such a lock: a job of the group that looks at each WAL and
+ * goes away when Litestream has synced; docs/supervision.md.
+ */
+
+
+#include "ngx_litestream_supervisor.h"
+
+#include <poll.h>
+#include <sys/mman.h>
+
+
+/* how long Litestream may take to open what it was started with */
+#define NGX_LITESTREAM_GUARD_LIMIT   60000
+
+/* no word of the job for so long: a file system hangs */
+#define NGX_LITESTREAM_GUARD_HANG    5000
+#define NGX_LITESTREAM_GUARD_BEAT    1000
+
+#define NGX_LITESTREAM_GUARD_PAUSE   100
+
+/* of one that Litestream did not open: each attempt is a pause for others */
+#define NGX_LITESTREAM_GUARD_AGAIN   3600000
+
+#define NGX_LITESTREAM_SHM_BYTE      120
+
+
+typedef enum {
+    NGX_LITESTREAM_GUARD_NONE = 0,
+    NGX_LITESTREAM_GUARD_WANTED,
+    NGX_LITESTREAM_GUARD_DOING,
+    NGX_LITESTREAM_GUARD_FREE,    /* there is nothing to guard */
+    NGX_LITESTREAM_GUARD_HELD,
+    NGX_LITESTREAM_GUARD_FAILED,
+    NGX_LITESTREAM_GUARD_RELEASED     /* by the supervisor */
+} ngx_litestream_guard_e;
+
+
+/* shared by the supervisor and the job; a mark for each database */
+
+typedef struct {
+    volatile int32_t             pid;     /* of Litestream, 0: none yet */
+    volatile u_char              marks[4];
+} ngx_litestream_guard_page_t;
+
+
+struct ngx_litestream_guard_s {
+    ngx_litestream_rgroup_t     *group;   /* NULL: not of interest any more */
+    ngx_litestream_job_t        *job;
+    ngx_litestream_guard_page_t *page;
+    size_t                       size;
+    ngx_event_t                  timer;
+    unsigned                     ready:1;
+};
+
+
+static void ngx_litestream_guard_message(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg);
+static void ngx_litestream_guard_refuse(ngx_litestream_rdb_t *rdb,
+    char *text);
+static void ngx_litestream_guard_unopened(ngx_litestream_rdb_t *rdb,
+    char *text);
+static void ngx_litestream_guard_timer_handler(ngx_event_t *ev);
+static void ngx_litestream_guard_done(ngx_litestream_job_t *job);
+static void ngx_litestream_guard_later(ngx_litestream_rgroup_t *rg);
+
+static void ngx_litestream_guard_prepare(ngx_litestream_job_t *job);
+static void ngx_litestream_guard_run(ngx_litestream_job_t *job);
+static void ngx_litestream_guard_tell(ngx_litestream_job_t *job,
+    ngx_int_t rc, ngx_uint_t index, char *text);
+static ngx_uint_t ngx_litestream_guard_expire(ngx_litestream_job_t *job,
+    ngx_litestream_held_t *held, ngx_uint_t n);
+
+
+/*
+ * Begins to guard the databases of the group that may be replicated; the group
+ * is kicked when that is done, see ngx_litestream_guard_ready().  Supervisor,
+ * does not block.
+ */
+
+void
+ngx_litestream_guard(ngx_litestream_rgroup_t *rg)
+{
+    size_t                         size;
+    ngx_uint_t                     i;
+    ngx_litestream_job_t          *job;
+    ngx_litestream_rdb_t         **rdbs;
+    ngx_litestream_guard_t        *guard;
+    ngx_litestream_guard_page_t   *page;
+
+    guard = ngx_calloc(sizeof(ngx_litestream_guard_t),
+                       ngx_litestream_sup->log);
+    if (guard == NULL) {
+        ngx_litestream_guard_later(rg);
+        return;
+    }
+
+    size = sizeof(ngx_litestream_guard_page_t)
+           + ngx_litestream_sup->conf->dbs.nelts;
+
+    page = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS,
+                -1, 0);
+
+    if (page == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_litestream_sup->log, ngx_errno,
+                      "litestream: mmap() failed");
+        ngx_free(guard);
+        ngx_litestream_guard_later(rg);
+        return;
+    }
+
+    job = ngx_litestream_job_new("guard", NULL);
+
+    if (job == NULL) {
+        (void) munmap(page, size);
+        ngx_free(guard);
+        ngx_litestream_guard_later(rg);
+        return;
+    }
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        if (rdbs[i]->cleared) {
+            page->marks[rdbs[i]->index] = NGX_LITESTREAM_GUARD_WANTED;
+        }
+    }
+
+    job->group = rg->group;
+    job->prepare = ngx_litestream_guard_prepare;
+    job->run = ngx_litestream_guard_run;
+    job->message = ngx_litestream_guard_message;
+    job->done = ngx_litestream_guard_done;
+    job->data = guard;
+
+    guard->group = rg;
+    guard->job = job;
+    guard->page = page;
+    guard->size = size;
+
+    guard->timer.handler = ngx_litestream_guard_timer_handler;
+    guard->timer.data = guard;
+    guard->timer.log = ngx_litestream_sup->log;
+
+    ngx_add_timer(&guard->timer, NGX_LITESTREAM_GUARD_HANG);
+
+    rg->guard = guard;
+
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_ANY);
+}
+
+
+/*
+ * 1: there are databases that are guarded and may be replicated.  One that is
+ * of no use any more is ended, and another one follows.  Supervisor.
+ */
+
+ngx_uint_t
+ngx_litestream_guard_ready(ngx_litestream_rgroup_t *rg)
+{
+    ngx_uint_t              i;
+    ngx_litestream_rdb_t  **rdbs;
+
+    if (!rg->guard->ready) {
+        return 0;
+    }
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        if (ngx_litestream_guarded(rdbs[i])) {
+            return 1;
+        }
+    }
+
+    ngx_litestream_guard_end(rg);
+    ngx_litestream_group_kick(rg);
+
+    return 0;
+}
+
+
+/* 1: Litestream may be started with this database */
+
+ngx_uint_t
+ngx_litestream_guarded(ngx_litestream_rdb_t *rdb)
+{
+    u_char                   mark;
+    ngx_litestream_guard_t  *guard;
+
+    guard = rdb->group->guard;
+
+    if (guard == NULL || !guard->ready || !rdb->cleared) {
+        return 0;
+    }
+
+    mark = guard->page->marks[rdb->index];
+
+    return mark == NGX_LITESTREAM_GUARD_HELD
+           || mark == NGX_LITESTREAM_GUARD_FREE;
+}
+
+
+/* Litestream was started: whose lock it is that is waited for */
+
+void
+ngx_litestream_guard_pid(ngx_litestream_rgroup_t *rg, pid_t pid)
+{
+    if (rg->guard) {
+        rg->guard->page->pid = pid;
+    }
+}
+
+
+/* Litestream has synced it, and so keeps a lock of its own */
+
+void
+ngx_litestream_guard_release(ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_guard_t  *guard;
+
+    guard = rdb->group->guard;
+    rdb->unopened = 0;
+
+    if (guard && guard->ready && rdb->running
+        && guard->page->marks[rdb->index] == NGX_LITESTREAM_GUARD_HELD)
+    {
+        guard->page->marks[rdb->index] = NGX_LITESTREAM_GUARD_RELEASED;
+    }
+}
+
+
+/* Litestream has ended, or is not to be started any more */
+
+void
+ngx_litestream_guard_end(ngx_litestream_rgroup_t *rg)
+{
+    ngx_litestream_guard_t  *guard;
+
+    guard = rg->guard;
+
+    if (guard == NULL) {
+        return;
+    }
+
+    rg->guard = NULL;
+    guard->group = NULL;
+
+    if (guard->timer.timer_set) {
+        ngx_del_timer(&guard->timer);
+    }
+
+    ngx_litestream_job_kill(guard->job);
+}
+
+
+/* the reasons of a failure are not known: not at once again */
+
+static void
+ngx_litestream_guard_later(ngx_litestream_rgroup_t *rg)
+{
+    if (rg->kick.timer_set) {
+        ngx_del_timer(&rg->kick);
+    }
+
+    ngx_add_timer(&rg->kick, NGX_LITESTREAM_BACKOFF_MIN);
+}
+
+
+static void
+ngx_litestream_guard_message(ngx_litestream_job_t *job,
+    ngx_litestream_job_msg_t *msg)
+{
+    size_t                    n;
+    ngx_litestream_rdb_t     *rdb;
+    ngx_litestream_guard_t   *guard;
+    ngx_litestream_rgroup_t  *rg;
+
+    guard = job->data;
+    rg = guard->group;
+
+    if (rg == NULL) {
+        return;
+    }
+
+    if (!guard->ready) {
+        ngx_add_timer(&guard->timer, NGX_LITESTREAM_GUARD_HANG);
+    }
+
+    switch (msg->rc) {
+
+    case NGX_ERROR:
+
+        if (msg->txid >= ngx_litestream_sup->conf->dbs.nelts) {
+            return;
+        }
+
+        rdb = &ngx_litestream_sup->rdbs[msg->txid];
+
+        if (rdb->group != rg || !rdb->cleared) {
+            return;
+        }
+
+        n = ngx_litestream_redact(ngx_litestream_sup->conf,
+                                  (u_char *) msg->text,
+                                  ngx_strlen(msg->text));
+        msg->text[n] = '\0';
+
+        if (guard->ready) {
+            ngx_litestream_guard_unopened(rdb, msg->text);
+
+        } else {
+            ngx_litestream_guard_refuse(rdb, msg->text);
+        }
+
+        return;
+
+    case NGX_OK:
+
+        guard->ready = 1;
+
+        /* the job keeps the limit itself, this is for one that is stuck */
+
+        ngx_add_timer(&guard->timer, 3 * NGX_LITESTREAM_GUARD_LIMIT);
+
+        ngx_litestream_group_kick(rg);
+    }
+}
+
+
+static void
+ngx_litestream_guard_refuse(ngx_litestream_rdb_t *rdb, char *text)
+{
+    rdb->cleared = 0;
+    rdb->kept = 0;
+
+    ngx_litestream_db_error(rdb, "not replicated: %s", text);
+
+    if (!rdb->retry.timer_set && !rdb->job) {
+        ngx_litestream_retry(rdb);
+    }
+}
+
+
+/*
+ * Litestream runs, and has not opened it: without the guard it might do that
+ * at any time, and go on where it must not.  The others are started without.
+ */
+
+static void
+ngx_litestream_guard_unopened(ngx_litestream_rdb_t *rdb, char *text)
+{
+    ngx_msec_t                delay;
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = rdb->group;
+
+    if (!rdb->running || ngx_litestream_sup->final
+        || ngx_litestream_sup->stopping || ngx_litestream_sup->leaving
+        || ngx_litestream_sup->terminating)
+    {
+        return;
+    }
+
+    ngx_litestream_guard_refuse(rdb, text);
+
+    delay = (ngx_msec_t) NGX_LITESTREAM_BACKOFF_MAX
+            << ngx_min(rdb->unopened, 7);
+    rdb->unopened++;
+
+    if (rdb->retry.timer_set) {
+        ngx_add_timer(&rdb->retry,
+                      ngx_min(delay, NGX_LITESTREAM_GUARD_AGAIN));
+    }
+
+    rg->restart = 1;
+    ngx_litestream_group_stop(rg);
+}
+
+
+/* a database whose file system hangs must not hold up the others */
+
+static void
+ngx_litestream_guard_timer_handler(ngx_event_t *ev)
+{
+    u_char                    mark;
+    uint64_t                  dev;
+    ngx_uint_t                i, found;
+    ngx_litestream_rdb_t     *rdb, **rdbs;
+    ngx_litestream_guard_t   *guard;
+    ngx_litestream_rgroup_t  *rg;
+    char                      text[4400];
+
+    guard = ev->data;
+    rg = guard->group;
+
+    if (guard->ready) {
+        ngx_litestream_guard_end(rg);
+        return;
+    }
+
+    dev = 0;
+    found = 0;
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+
+        if (guard->page->marks[rdb->index] == NGX_LITESTREAM_GUARD_DOING) {
+            dev = rdb->dev;
+            found = 1;
+        }
+    }
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        rdb = rdbs[i];
+        mark = guard->page->marks[rdb->index];
+
+        if (rdb->cleared
+            && (mark == NGX_LITESTREAM_GUARD_DOING
+                || (mark == NGX_LITESTREAM_GUARD_WANTED && dev
+                    && rdb->dev == dev)))
+        {
+            (void) snprintf(text, sizeof(text), "the file system of \"%s\" "
+                            "does not answer", (char *) rdb->db->path.data);
+            ngx_litestream_guard_refuse(rdb, text);
+        }
+    }
+
+    ngx_litestream_guard_end(rg);
+
+    if (found) {
+        ngx_litestream_group_kick(rg);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+                  "litestream: the guard of group %V does not answer",
+                  &rg->group->name);
+
+    ngx_litestream_guard_later(rg);
+}
+
+
+static void
+ngx_litestream_guard_done(ngx_litestream_job_t *job)
+{
+    u_char                    mark;
+    ngx_uint_t                i, found, held;
+    ngx_litestream_rdb_t     *rdb, **rdbs;
+    ngx_litestream_guard_t   *guard;
+    ngx_litestream_rgroup_t  *rg;
+
+    guard = job->data;
+    rg = guard->group;
+
+    if (rg) {
+
+        found = 0;
+        held = 0;
+
+        rdbs = rg->rdbs.elts;
+
+        for (i = 0; i < rg->rdbs.nelts; i++) {
+            rdb = rdbs[i];
+            mark = guard->page->marks[rdb->index];
+
+            held += (rdb->running && mark == NGX_LITESTREAM_GUARD_HELD);
+
+            if (mark == NGX_LITESTREAM_GUARD_DOING && rdb->cleared
+                && !guard->ready && job->proc.pid == -1 && !job->has_result)
+            {
+                ngx_litestream_guard_refuse(rdb, job->result.text);
+                found = 1;
+            }
+        }
+
+        rg->guard = NULL;
+
+        if (guard->timer.timer_set) {
+            ngx_del_timer(&guard->timer);
+        }
+
+        if (!guard->ready || rg->state == NGX_LITESTREAM_DOWN) {
+
+            ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,
+                          "litestream: group %V could not be guarded: %s",
+                          &rg->group->name, job->result.text[0]
+                          ? job->result.text : "the job has ended");
+
+            if (found) {
+                ngx_litestream_group_kick(rg);
+
+            } else {
+                ngx_litestream_guard_later(rg);
+            }
+
+        } else if (held) {
+
+            /* what it has not opened yet may have been begun anew since */
+
+            ngx_litestream_group_kill(rg, "has lost its guard");
+        }
+    }
+
+    (void) munmap(guard->page, guard->size);
+    ngx_free(guard);
+
+    ngx_litestream_check_quit();
+}
+
+
+/* in the job, still root: a database, its WAL and its WAL-index each */
+
+static void
+ngx_litestream_guard_prepare(ngx_litestream_job_t *job)
+{
+    ngx_litestream_files(3 * job->group->dbs.nelts, ngx_litestream_sup->log);
+}
+
+
+static void
+ngx_litestream_guard_run(ngx_litestream_job_t *job)
+{
+    u_char                       *mark;
+    ngx_int_t                     rc;
+    ngx_msec_t                    now, beat, limit;
+    ngx_uint_t                    i, n, left;
+    struct pollfd                 pfd;
+    ngx_litestream_held_t        *held;
+    ngx_litestream_guard_t       *guard;
+    ngx_litestream_guard_page_t  *page;
+    char                          text[1024];
+
+    guard = job->data;
+    page = guard->page;
+
+    n = ngx_litestream_sup->conf->dbs.nelts;
+
+    held = calloc(n, sizeof(ngx_litestream_held_t));
+    if (held == NULL) {
+        return;
+    }
+
+    /* thousands of connections, none of which does much */
+
+    (void) sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+
+    beat = ngx_litestream_hold_now();
+    left = 0;
+
+    for (i = 0; i < n && !ngx_litestream_job_stopped(); i++) {
+
+        mark = (u_char *) &page->marks[i];
+
+        if (*mark != NGX_LITESTREAM_GUARD_WANTED) {
+            continue;
+        }
+
+        *mark = NGX_LITESTREAM_GUARD_DOING;
+
+        rc = ngx_litestream_hold(ngx_litestream_sup->rdbs[i].db,
+                                       &held[i], text, sizeof(text));
+
+        if (rc == NGX_OK) {
+            *mark = NGX_LITESTREAM_GUARD_HELD;
+            left++;
+
+        } else if (rc == NGX_DECLINED) {
+            *mark = NGX_LITESTREAM_GUARD_FREE;
+
+        } else {
+            *mark = NGX_LITESTREAM_GUARD_FAILED;
+            ngx_litestream_guard_tell(job, NGX_ERROR, i, text);
+        }
+
+        now = ngx_litestream_hold_now();
+
+        if (now - beat >= NGX_LITESTREAM_GUARD_BEAT) {
+            beat = now;
+            ngx_litestream_guard_tell(job, NGX_AGAIN, 0, "");
+        }
+    }
+
+    if (ngx_litestream_job_stopped()) {
+        return;
+    }
+
+    job->result.rc = NGX_OK;
+
+    ngx_litestream_guard_tell(job, NGX_OK, 0, "");
+
+    limit = ngx_litestream_hold_now() + NGX_LITESTREAM_GUARD_LIMIT;
+
+    pfd.fd = job->fd;
+    pfd.events = POLLIN;
+
+    while (left) {
+
+        /* the supervisor says nothing: this is its end */
+
+        if (poll(&pfd, 1, NGX_LITESTREAM_GUARD_PAUSE) > 0
+            || ngx_litestream_job_stopped())
+        {
+            return;
+        }
+
+        for (i = 0; i < n; i++) {
+            if (held[i].conn
+                && page->marks[i] == NGX_LITESTREAM_GUARD_RELEASED)
+            {
+                ngx_litestream_hold_drop(&held[i]);
+                left--;
+            }
+        }
+
+        if (left && (ngx_msec_int_t) (ngx_litestream_hold_now() - limit) >= 0)
+        {
+            left -= ngx_litestream_guard_expire(job, held, n);
+            limit += 1000;
+        }
+    }
+}
+
+
+static void
+ngx_litestream_guard_tell(ngx_litestream_job_t *job, ngx_int_t rc,
+    ngx_uint_t index, char *text)
+{
+    ngx_litestream_job_msg_t  msg;
+
+    ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
+
+    msg.type = NGX_LITESTREAM_JOB_PROGRESS;
+    msg.rc = rc;
+    msg.txid = index;
+    (void) snprintf(msg.text, sizeof(msg.text), "%s", text);
+
+    ngx_litestream_job_tell(job, &msg);
+}
+
+
+/*
+ * The time is over.  What Litestream has locked itself is let go, what it has
+ * not is told, and held until Litestream has ended.  The first of the locks
+ * of readers keeps no WAL from being begun anew that is all in the database;
+ * but since it keeps it from getting there, it does once something was
+ * written.  Returns how many were let go.
+ */
+
+static ngx_uint_t
+ngx_litestream_guard_expire(ngx_litestream_job_t *job,
+    ngx_litestream_held_t *held, ngx_uint_t n)
+{
+    int                           pid;
+    char                          line[512], path[4300], how[16];
+    char                          text[1024];
+    FILE                         *f;
+    u_char                       *locks;
+    ngx_uint_t                    i, told, dropped;
+    struct stat                   st;
+    unsigned long long            ino, *inodes;
+    unsigned long                 first, last;
+    ngx_litestream_db_t          *db;
+    ngx_litestream_guard_t       *guard;
+    ngx_litestream_guard_page_t  *page;
+
+    guard = job->data;
+    page = guard->page;
+
+    locks = calloc(n, 1);
+    inodes = calloc(n, sizeof(unsigned long long));
+    f = fopen("/proc/locks", "re");
+
+    if (locks == NULL || inodes == NULL || f == NULL) {
+        free(locks);
+        free(inodes);
+        return 0;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (held[i].conn) {
+            (void) snprintf(path, sizeof(path), "%s-shm", (char *)
+                            ngx_litestream_sup->rdbs[i].db->path.data);
+
+            if (stat(path, &st) == 0) {
+                inodes[i] = st.st_ino;
+            }
+        }
+    }
+
+    told = 0;
+
+    while (fgets(line, sizeof(line), f)) {
+
+        if (sscanf(line, "%*s %*s %*s %15s %d %*x:%*x:%llu %lu %lu", how, &pid,
+                   &ino, &first, &last)
+            != 5)
+        {
+            continue;
+        }
+
+        /* nothing is told of locks at all, where not even ours are */
+
+        if (pid == (int) ngx_getpid()) {
+            told = 1;
+        }
+
+        if (pid != page->pid || strcmp(how, "READ") != 0) {
+            continue;
+        }
+
+        for (i = 0; i < n; i++) {
+            if (inodes[i] != ino || ino == 0) {
+                continue;
+            }
+
+            if (first <= NGX_LITESTREAM_SHM_BYTE + 3
+                && last >= NGX_LITESTREAM_SHM_BYTE + 3)
+            {
+                locks[i] |= 1;
+            }
+
+            if (first <= NGX_LITESTREAM_SHM_BYTE + 7
+                && last >= NGX_LITESTREAM_SHM_BYTE + 4)
+            {
+                locks[i] |= 2;
+            }
+        }
+    }
+
+    (void) fclose(f);
+
+    dropped = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (held[i].conn == NULL) {
+            continue;
+        }
+
+        if (locks[i] == 1 && ngx_litestream_hold_filled(&held[i])) {
+            continue;
+        }
+
+        if (locks[i] || !told) {
+            page->marks[i] = NGX_LITESTREAM_GUARD_RELEASED;
+            ngx_litestream_hold_drop(&held[i]);
+            dropped++;
+            continue;
+        }
+
+        if (!held[i].told) {
+            held[i].told = 1;
+
+            db = ngx_litestream_sup->rdbs[i].db;
+
+            (void) snprintf(text, sizeof(text), "Litestream has not opened "
+                            "\"%.900s\" within %d s", (char *) db->path.data,
+                            NGX_LITESTREAM_GUARD_LIMIT / 1000);
+            ngx_litestream_guard_tell(job, NGX_ERROR, i, text);
+        }
+    }
+
+    free(locks);
+    free(inodes);
+
+    return dropped;
+}
