@@ -27,6 +27,7 @@ typedef struct {
     ngx_uint_t                   line;
     ngx_litestream_vars_t       *vars;  /* for ${NAME}, NULL: as it is */
     unsigned                     warned:1;   /* of a replica: once is enough */
+    unsigned                     literal:1;  /* nothing is appended to it */
 } ngx_http_litestream_said_t;
 
 
@@ -50,6 +51,7 @@ struct ngx_litestream_vars_s {
 typedef struct {
     ngx_litestream_conf_t        lcf;
 
+    ngx_http_litestream_said_t   base;
     ngx_http_litestream_said_t   bin;
     ngx_http_litestream_said_t   state_path;
     ngx_http_litestream_said_t   restore;
@@ -357,6 +359,25 @@ ngx_int_t ngx_litestream_vars_digest(ngx_pool_t *pool,
     ngx_litestream_vars_t *vars);
 ngx_int_t ngx_litestream_vars_environ(ngx_litestream_parse_t *parse,
     ngx_litestream_vars_t *vars, ngx_litestream_group_t *group);
+
+/*
+ * litestream_base_config: ngx_litestream_base.c, _base_merge.c.  What the
+ * file says of the database with that path, or NULL, and its replica unless
+ * url has been said; what a database gets from it (own: that replica); its
+ * databases that nginx.conf does not have.
+ */
+
+typedef struct ngx_litestream_base_db_s  ngx_litestream_base_db_t;
+
+ngx_int_t ngx_litestream_base_read(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said);
+ngx_litestream_base_db_t *ngx_litestream_base_find(
+    ngx_litestream_parse_t *parse, ngx_str_t *path, ngx_str_t *url,
+    ngx_http_litestream_said_t **replica);
+ngx_int_t ngx_litestream_base_merge(ngx_litestream_parse_t *parse,
+    ngx_litestream_db_t *db, ngx_litestream_base_db_t *bdb, ngx_uint_t own);
+ngx_int_t ngx_litestream_base_adopt(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_srv_conf_t *lscf, ngx_http_litestream_said_t *replica);
 
 /*
  * The group of databases of that user, type of replica and level; no two

@@ -99,6 +99,13 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       offsetof(ngx_http_litestream_main_conf_t, expand_env),
       NULL },
 
+    { ngx_string("litestream_base_config"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_litestream_said,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_litestream_main_conf_t, base),
+      NULL },
+
     { ngx_string("litestream_bin"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_litestream_said,
@@ -234,6 +241,7 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     lmcf->base = { NULL };
      *     lmcf->bin = { NULL };
      *     lmcf->state_path = { NULL };
      *     lmcf->restore = { NULL };
@@ -241,6 +249,7 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
      *     lmcf->log_file = NULL;
      *     lmcf->configs = NULL;
      *     lmcf->lcf.background = 0;
+     *     lmcf->lcf.base = NULL;
      */
 
     lcf = &lmcf->lcf;

@@ -77,6 +77,7 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
     if (ngx_litestream_expand(&parse, &lmcf->state_path, 1) != NGX_OK
         || ngx_litestream_expand(&parse, &lmcf->bin, 1) != NGX_OK
         || ngx_http_litestream_state(&parse, lmcf) != NGX_OK
+        || ngx_litestream_base_read(&parse, &lmcf->base) != NGX_OK
         || ngx_http_litestream_level(&parse, lscf, NULL) != NGX_OK)
     {
         return NGX_ERROR;
@@ -97,7 +98,12 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
         }
     }
 
-    if (ngx_litestream_replicas_check(&parse) != NGX_OK
+    /* what is left of the file's databases is of http{} */
+
+    parse.level = &lscf->level;
+
+    if (ngx_litestream_base_adopt(&parse, lscf, lscf->level.replica) != NGX_OK
+        || ngx_litestream_replicas_check(&parse) != NGX_OK
         || ngx_litestream_groups_check(&parse) != NGX_OK
         || ngx_http_litestream_sockets(&parse, &lmcf->state_path) != NGX_OK
         || ngx_http_litestream_bin(&parse, lmcf) != NGX_OK)
@@ -525,6 +531,12 @@ ngx_http_litestream_digest(ngx_cycle_t *cycle,
     ngx_http_litestream_digest_num(&md5, fi.st_size);
 
     ngx_http_litestream_digest_str(&md5, &lcf->state_path);
+
+    ngx_http_litestream_digest_num(&md5, lcf->base != NULL);
+
+    if (lcf->base) {
+        ngx_md5_update(&md5, lcf->base->digest, sizeof(lcf->base->digest));
+    }
 
     ngx_http_litestream_digest_num(&md5, lcf->background);
     ngx_http_litestream_digest_num(&md5, lcf->restore_timeout);

@@ -40,6 +40,29 @@
 
 typedef struct ngx_litestream_db_s     ngx_litestream_db_t;
 typedef struct ngx_litestream_group_s  ngx_litestream_group_t;
+typedef struct ngx_litestream_base_s   ngx_litestream_base_t;
+
+
+/* a part of a YAML file: ngx_litestream_tree.c */
+
+#define NGX_LITESTREAM_NODE_NULL    0   /* a key without a value */
+#define NGX_LITESTREAM_NODE_SCALAR  1
+#define NGX_LITESTREAM_NODE_MAP     2
+#define NGX_LITESTREAM_NODE_LIST    3
+
+typedef struct ngx_litestream_node_s  ngx_litestream_node_t;
+
+struct ngx_litestream_node_s {
+    ngx_str_t                  name;    /* of a member of a mapping */
+    ngx_str_t                  value;   /* of a scalar, NUL-ended */
+    ngx_litestream_node_t     *child;   /* of a mapping or a list */
+    ngx_litestream_node_t     *next;
+    ngx_uint_t                 line;
+    ngx_uint_t                 type;    /* NGX_LITESTREAM_NODE_XXX */
+    unsigned                   plain:1; /* not quoted */
+    unsigned                   expanded:1;   /* there was a variable */
+    unsigned                   secret:1;
+};
 
 
 typedef struct {
@@ -101,6 +124,11 @@ struct ngx_litestream_db_s {
     ngx_msec_t                 busy_timeout;          /* or UNSET */
     ngx_int_t                  min_checkpoint_pages;  /* or UNSET */
 
+    /* of litestream_base_config, what nginx.conf does not say itself */
+
+    ngx_litestream_node_t     *keys;    /* of the database, or NULL */
+    ngx_litestream_node_t     *settings;     /* of its replica, or NULL */
+
     u_char                    *file;    /* where it was said, for messages */
     ngx_uint_t                 line;
 
@@ -116,6 +144,23 @@ struct ngx_litestream_db_s {
 
     unsigned                   replicate:1;
     unsigned                   background:1;
+    unsigned                   base_interval:1;   /* keys, settings say it */
+};
+
+
+/* a litestream.yml of the user's: ngx_litestream_base.c */
+
+struct ngx_litestream_base_s {
+    ngx_str_t                  file;    /* NUL-ended */
+    ngx_uint_t                 pass;    /* unknown=pass */
+    ngx_array_t                dbs;     /* of ngx_litestream_base_db_t * */
+    ngx_litestream_node_t     *keys;    /* for each group's file, or NULL */
+    ngx_litestream_node_t     *settings;     /* defaults of replicas */
+    ngx_litestream_node_t     *snapshots;    /* said by databases */
+    ngx_litestream_node_t     *logging; /* or NULL */
+    ngx_uint_t                 literal; /* line of a secret, or 0 */
+    ngx_uint_t                 readable;     /* by everybody */
+    u_char                     digest[16];
 };
 
 
@@ -164,6 +209,8 @@ typedef struct {
     ngx_msec_t                 shutdown_timeout;
 
     ngx_log_t                 *log;     /* litestream_log, or cycle's */
+
+    ngx_litestream_base_t     *base;    /* litestream_base_config, or NULL */
 
     u_char                     digest[16];   /* of all that matters */
 } ngx_litestream_conf_t;
@@ -259,6 +306,17 @@ typedef ngx_int_t (*ngx_litestream_yaml_pt)(void *data, ngx_uint_t depth,
 
 ngx_int_t ngx_litestream_yaml_read(u_char *text, size_t len,
     ngx_litestream_yaml_pt handler, void *data);
+
+
+/*
+ * A YAML text as a tree, and a member of a mapping in it:
+ * ngx_litestream_tree.c.  NGX_DECLINED: *line, *reason; *root may be NULL.
+ */
+
+ngx_int_t ngx_litestream_tree_read(ngx_pool_t *pool, u_char *text, size_t len,
+    ngx_litestream_node_t **root, ngx_uint_t *line, char **reason);
+ngx_litestream_node_t *ngx_litestream_tree_get(ngx_litestream_node_t *map,
+    char *name);
 
 
 /* lines of children: ngx_litestream_log.c */

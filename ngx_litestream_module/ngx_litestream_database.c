@@ -71,9 +71,11 @@ ngx_litestream_db_t *
 ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica)
 {
-    ngx_litestream_db_t      *db, **dbp;
-    ngx_litestream_db_ctx_t   ctx;
-    ngx_litestream_group_t   *group;
+    ngx_uint_t                 own;
+    ngx_litestream_db_t       *db, **dbp;
+    ngx_litestream_db_ctx_t    ctx;
+    ngx_litestream_group_t    *group;
+    ngx_litestream_base_db_t  *bdb;
 
     db = ngx_pcalloc(parse->cf->pool, sizeof(ngx_litestream_db_t));
     if (db == NULL) {
@@ -93,7 +95,7 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
 
     db->mode = 0640;
     db->restore = NGX_LITESTREAM_RESTORE_IF_BACKUP;
-    db->sync_interval = 1000;
+    db->sync_interval = NGX_CONF_UNSET_MSEC;
     db->checkpoint_interval = NGX_CONF_UNSET_MSEC;
     db->busy_timeout = NGX_CONF_UNSET_MSEC;
     db->min_checkpoint_pages = NGX_CONF_UNSET;
@@ -121,9 +123,17 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
+    bdb = ngx_litestream_base_find(parse, &ctx.path, &ctx.url, &replica);
+
     db->replica = ngx_litestream_replica_parse(parse, db, said, &ctx.url,
                                                replica);
     if (db->replica == NULL) {
+        return NULL;
+    }
+
+    own = (replica && replica->literal && ctx.url.len == 0);
+
+    if (ngx_litestream_base_merge(parse, db, bdb, own) != NGX_OK) {
         return NULL;
     }
 

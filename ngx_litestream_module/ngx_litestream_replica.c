@@ -159,8 +159,8 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
     }
 
     if (text
-        && ngx_litestream_replica_url(parse, said, db, text, replica != NULL,
-                                      &full)
+        && ngx_litestream_replica_url(parse, said, db, text,
+                                      replica && !replica->literal, &full)
            != NGX_OK)
     {
         return NULL;

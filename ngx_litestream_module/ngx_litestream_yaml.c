@@ -12,15 +12,10 @@
 #include "ngx_litestream.h"
 
 
-#define NGX_LITESTREAM_YAML_DEPTH     16
 #define NGX_LITESTREAM_YAML_BUFFER    4096
 
 /* what a database gets at least when Litestream ends, in ms */
 #define NGX_LITESTREAM_SHUTDOWN_MIN   1000
-
-#define NGX_LITESTREAM_YAML_SEQUENCE  0
-#define NGX_LITESTREAM_YAML_KEY       1
-#define NGX_LITESTREAM_YAML_VALUE     2
 
 
 typedef struct {
@@ -33,25 +28,24 @@ typedef struct {
 } ngx_litestream_yaml_out_t;
 
 
-typedef struct {
-    ngx_litestream_yaml_pt     handler;
-    void                      *data;
-    yaml_event_t               key;     /* of the value that comes next */
-    ngx_uint_t                 depth;
-    unsigned                   pending:1;    /* key is set */
-    unsigned                   document:1;
-    u_char                     stack[NGX_LITESTREAM_YAML_DEPTH];
-} ngx_litestream_yaml_in_t;
-
-
 static ngx_msec_t ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
     ngx_litestream_group_t *group, u_char *use);
 static void ngx_litestream_yaml_settings(ngx_litestream_yaml_out_t *yo,
-    ngx_litestream_settings_t *settings);
+    ngx_litestream_settings_t *settings, ngx_litestream_node_t *keys,
+    ngx_uint_t mask);
+static void ngx_litestream_yaml_snapshot(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_settings_t *settings, ngx_litestream_node_t *base,
+    ngx_uint_t mask);
 static void ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo,
     ngx_litestream_db_t *db, ngx_uint_t mask);
 static void ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
     ngx_litestream_db_t *db, ngx_uint_t mask);
+static void ngx_litestream_yaml_logging(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_base_t *base);
+static void ngx_litestream_yaml_nodes(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_node_t *node, ngx_uint_t mask);
+static void ngx_litestream_yaml_node(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_node_t *node, ngx_uint_t mask, u_char *name);
 static ngx_uint_t ngx_litestream_yaml_literal(ngx_litestream_key_t *key);
 static int ngx_litestream_yaml_append(void *data, unsigned char *p,
     size_t size);
@@ -64,15 +58,13 @@ static void ngx_litestream_yaml_plain(ngx_litestream_yaml_out_t *yo,
     char *text);
 static void ngx_litestream_yaml_scalar(ngx_litestream_yaml_out_t *yo,
     ngx_str_t *name, ngx_str_t *value, ngx_uint_t literal);
+static void ngx_litestream_yaml_text(ngx_litestream_yaml_out_t *yo,
+    ngx_str_t *name, ngx_str_t *value, ngx_uint_t literal);
 static ngx_uint_t ngx_litestream_yaml_unicode(ngx_str_t *value);
 static void ngx_litestream_yaml_string(ngx_litestream_yaml_out_t *yo,
     char *name, ngx_str_t *value);
 static void ngx_litestream_yaml_msec(ngx_litestream_yaml_out_t *yo,
     char *name, ngx_msec_t ms);
-static ngx_int_t ngx_litestream_yaml_event(ngx_litestream_yaml_in_t *yi,
-    yaml_event_t *event, ngx_uint_t *keep);
-static ngx_int_t ngx_litestream_yaml_push(ngx_litestream_yaml_in_t *yi,
-    u_char kind, yaml_char_t *anchor, yaml_char_t *tag);
 
 
 static ngx_str_t  ngx_litestream_yaml_comment =
@@ -155,8 +147,7 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
     ngx_litestream_yaml_map(&yo, "logging");
     ngx_litestream_yaml_plain(&yo, "type");
     ngx_litestream_yaml_plain(&yo, "json");
-    ngx_litestream_yaml_plain(&yo, "level");
-    ngx_litestream_yaml_plain(&yo, "info");
+    ngx_litestream_yaml_logging(&yo, lcf->base);
     ngx_litestream_yaml_map_end(&yo);
 
     /* with a mask: for people, who see a part of the file as it is */
@@ -165,7 +156,8 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
                              ngx_litestream_yaml_shutdown(lcf, group,
                                                      mask ? NULL : use));
 
-    ngx_litestream_yaml_settings(&yo, &group->settings);
+    ngx_litestream_yaml_settings(&yo, &group->settings,
+                                 lcf->base ? lcf->base->keys : NULL, mask);
 
     ngx_litestream_yaml_plain(&yo, "dbs");
     ngx_litestream_yaml_emit(&yo, &event,
@@ -240,29 +232,74 @@ ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
 }
 
 
+/* keys: those of litestream_base_config, or NULL */
+
 static void
 ngx_litestream_yaml_settings(ngx_litestream_yaml_out_t *yo,
-    ngx_litestream_settings_t *settings)
+    ngx_litestream_settings_t *settings, ngx_litestream_node_t *keys,
+    ngx_uint_t mask)
 {
-    if (settings->snapshot_interval || settings->snapshot_retention) {
-        ngx_litestream_yaml_map(yo, "snapshot");
+    ngx_litestream_node_t  *node, *snapshot;
 
-        if (settings->snapshot_interval) {
-            ngx_litestream_yaml_msec(yo, "interval",
-                                     settings->snapshot_interval);
+    snapshot = NULL;
+
+    for (node = keys; node; node = node->next) {
+
+        if (ngx_strcmp(node->name.data, "snapshot") == 0) {
+            snapshot = node;
+            continue;
         }
 
-        if (settings->snapshot_retention) {
-            ngx_litestream_yaml_msec(yo, "retention",
-                                     settings->snapshot_retention);
-        }
+        ngx_litestream_yaml_node(yo, node, mask, node->name.data);
+    }
 
-        ngx_litestream_yaml_map_end(yo);
+    if (settings->snapshot_interval || settings->snapshot_retention
+        || snapshot)
+    {
+        ngx_litestream_yaml_snapshot(yo, settings,
+                                     snapshot ? snapshot->child : NULL, mask);
     }
 
     if (settings->metrics) {
         ngx_litestream_yaml_string(yo, "addr", &settings->metrics->text);
     }
+}
+
+
+static void
+ngx_litestream_yaml_snapshot(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_settings_t *settings, ngx_litestream_node_t *base,
+    ngx_uint_t mask)
+{
+    char  *name;
+
+    ngx_litestream_yaml_map(yo, "snapshot");
+
+    if (settings->snapshot_interval) {
+        ngx_litestream_yaml_msec(yo, "interval", settings->snapshot_interval);
+    }
+
+    if (settings->snapshot_retention) {
+        ngx_litestream_yaml_msec(yo, "retention",
+                                 settings->snapshot_retention);
+    }
+
+    for ( /* void */ ; base; base = base->next) {
+        name = (char *) base->name.data;
+
+        if (base->type == NGX_LITESTREAM_NODE_NULL
+            || (settings->snapshot_interval
+                && ngx_strcmp(name, "interval") == 0)
+            || (settings->snapshot_retention
+                && ngx_strcmp(name, "retention") == 0))
+        {
+            continue;
+        }
+
+        ngx_litestream_yaml_node(yo, base, mask, base->name.data);
+    }
+
+    ngx_litestream_yaml_map_end(yo);
 }
 
 
@@ -278,7 +315,9 @@ ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo, ngx_litestream_db_t *db,
 
     /* the sync interval alone only delays the upload */
 
-    ngx_litestream_yaml_msec(yo, "monitor-interval", db->sync_interval);
+    if (!db->base_interval) {
+        ngx_litestream_yaml_msec(yo, "monitor-interval", db->sync_interval);
+    }
 
     if (db->checkpoint_interval != NGX_CONF_UNSET_MSEC) {
         ngx_litestream_yaml_msec(yo, "checkpoint-interval",
@@ -295,6 +334,8 @@ ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo, ngx_litestream_db_t *db,
     if (db->busy_timeout != NGX_CONF_UNSET_MSEC) {
         ngx_litestream_yaml_msec(yo, "busy-timeout", db->busy_timeout);
     }
+
+    ngx_litestream_yaml_nodes(yo, db->keys, mask);
 
     ngx_litestream_yaml_map(yo, "replica");
     ngx_litestream_yaml_replica(yo, db, mask);
@@ -350,8 +391,91 @@ ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
         ngx_litestream_yaml_string(yo, "path", &replica->path);
     }
 
-    if (!interval) {
+    if (!interval && !db->base_interval) {
         ngx_litestream_yaml_msec(yo, "sync-interval", db->sync_interval);
+    }
+
+    ngx_litestream_yaml_nodes(yo, db->settings, mask);
+}
+
+
+static void
+ngx_litestream_yaml_logging(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_base_t *base)
+{
+    ngx_litestream_node_t  *node;
+
+    node = base ? ngx_litestream_tree_get(base->logging, "level") : NULL;
+
+    if (node == NULL || node->type != NGX_LITESTREAM_NODE_SCALAR) {
+        ngx_litestream_yaml_plain(yo, "level");
+        ngx_litestream_yaml_plain(yo, "info");
+    }
+
+    if (base && base->logging) {
+        ngx_litestream_yaml_nodes(yo, base->logging->child, 0);
+    }
+}
+
+
+/* what the user's own file says */
+
+static void
+ngx_litestream_yaml_nodes(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_node_t *node, ngx_uint_t mask)
+{
+    for ( /* void */ ; node; node = node->next) {
+
+        if (node->type != NGX_LITESTREAM_NODE_NULL) {
+            ngx_litestream_yaml_node(yo, node, mask, node->name.data);
+        }
+    }
+}
+
+
+/* name: NULL in a list; trees are not deep */
+
+static void
+ngx_litestream_yaml_node(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_node_t *node, ngx_uint_t mask, u_char *name)
+{
+    ngx_str_t               *value;
+    yaml_event_t             event;
+    ngx_litestream_node_t   *child;
+
+    if (name) {
+        ngx_litestream_yaml_text(yo, &node->name, &node->name, 1);
+    }
+
+    switch (node->type) {
+
+    case NGX_LITESTREAM_NODE_MAP:
+        ngx_litestream_yaml_map(yo, NULL);
+        ngx_litestream_yaml_nodes(yo, node->child, mask);
+        ngx_litestream_yaml_map_end(yo);
+        break;
+
+    case NGX_LITESTREAM_NODE_LIST:
+
+        ngx_litestream_yaml_emit(yo, &event,
+                yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+                                                YAML_BLOCK_SEQUENCE_STYLE));
+
+        for (child = node->child; child; child = child->next) {
+            ngx_litestream_yaml_node(yo, child, mask, NULL);
+        }
+
+        ngx_litestream_yaml_emit(yo, &event,
+                yaml_sequence_end_event_initialize(&event));
+        break;
+
+    default: /* NGX_LITESTREAM_NODE_SCALAR */
+        value = (mask && node->secret) ? &ngx_litestream_yaml_mask
+                                       : &node->value;
+
+        ngx_litestream_yaml_text(yo, &node->name, value,
+                                 node->plain && value == &node->value);
+        break;
     }
 }
 
@@ -499,14 +623,26 @@ static void
 ngx_litestream_yaml_scalar(ngx_litestream_yaml_out_t *yo, ngx_str_t *name,
     ngx_str_t *value, ngx_uint_t literal)
 {
-    int                  rc;
-    yaml_event_t         event;
-    yaml_scalar_style_t  style;
+    yaml_event_t  event;
 
     ngx_litestream_yaml_emit(yo, &event,
                 yaml_scalar_event_initialize(&event, NULL, NULL,
                                              name->data, name->len, 1, 1,
                                              YAML_PLAIN_SCALAR_STYLE));
+
+    ngx_litestream_yaml_text(yo, name, value, literal);
+}
+
+
+/* name: for a message */
+
+static void
+ngx_litestream_yaml_text(ngx_litestream_yaml_out_t *yo, ngx_str_t *name,
+    ngx_str_t *value, ngx_uint_t literal)
+{
+    int                  rc;
+    yaml_event_t         event;
+    yaml_scalar_style_t  style;
 
     style = literal ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 
@@ -593,211 +729,4 @@ ngx_litestream_yaml_msec(ngx_litestream_yaml_out_t *yo, char *name,
 
     ngx_litestream_yaml_plain(yo, name);
     ngx_litestream_yaml_plain(yo, (char *) buf);
-}
-
-
-/*
- * Walks one document of JSON or YAML, see the header for what handler gets.
- * The text is not changed and not kept.  A document must be a mapping or a
- * sequence; anchors, aliases, tags and a second document are refused.  What
- * was well-formed before an error has been seen by handler.  NGX_OK also
- * when handler stopped early; NGX_ERROR when it returned something else.
- * Any process; does not block, the caller bounds len.
- */
-
-ngx_int_t
-ngx_litestream_yaml_read(u_char *text, size_t len,
-    ngx_litestream_yaml_pt handler, void *data)
-{
-    ngx_int_t                 rc;
-    ngx_uint_t                keep;
-    yaml_event_t              event;
-    yaml_parser_t             parser;
-    ngx_litestream_yaml_in_t  yi;
-
-    if (len == 0 || !yaml_parser_initialize(&parser)) {
-        return NGX_ERROR;
-    }
-
-    yaml_parser_set_input_string(&parser, text, len);
-
-    /* or a byte order mark would switch to UTF-16 */
-
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-
-    ngx_memzero(&yi, sizeof(ngx_litestream_yaml_in_t));
-
-    yi.handler = handler;
-    yi.data = data;
-
-    for ( ;; ) {
-
-        if (!yaml_parser_parse(&parser, &event)) {
-            rc = NGX_ERROR;
-            break;
-        }
-
-        if (event.type == YAML_STREAM_END_EVENT) {
-            rc = yi.document ? NGX_OK : NGX_ERROR;
-            yaml_event_delete(&event);
-            break;
-        }
-
-        keep = 0;
-
-        rc = ngx_litestream_yaml_event(&yi, &event, &keep);
-
-        if (!keep) {
-            yaml_event_delete(&event);
-        }
-
-        if (rc == NGX_OK) {
-            continue;
-        }
-
-        rc = (rc == NGX_DONE) ? NGX_OK : NGX_ERROR;
-        break;
-    }
-
-    if (yi.pending) {
-        yaml_event_delete(&yi.key);
-    }
-
-    yaml_parser_delete(&parser);
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_litestream_yaml_event(ngx_litestream_yaml_in_t *yi, yaml_event_t *event,
-    ngx_uint_t *keep)
-{
-    u_char     *kind;
-    ngx_int_t   rc;
-    ngx_str_t   key, value;
-
-    kind = yi->depth ? &yi->stack[yi->depth - 1] : NULL;
-
-    switch (event->type) {
-
-    case YAML_STREAM_START_EVENT:
-    case YAML_DOCUMENT_END_EVENT:
-        return NGX_OK;
-
-    case YAML_DOCUMENT_START_EVENT:
-
-        if (yi->document
-            || event->data.document_start.tag_directives.start
-               != event->data.document_start.tag_directives.end)
-        {
-            return NGX_ERROR;
-        }
-
-        yi->document = 1;
-
-        return NGX_OK;
-
-    case YAML_MAPPING_START_EVENT:
-        return ngx_litestream_yaml_push(yi, NGX_LITESTREAM_YAML_KEY,
-                                        event->data.mapping_start.anchor,
-                                        event->data.mapping_start.tag);
-
-    case YAML_SEQUENCE_START_EVENT:
-        return ngx_litestream_yaml_push(yi, NGX_LITESTREAM_YAML_SEQUENCE,
-                                        event->data.sequence_start.anchor,
-                                        event->data.sequence_start.tag);
-
-    case YAML_MAPPING_END_EVENT:
-        ngx_str_null(&key);
-
-        rc = yi->handler(yi->data, yi->depth, &key, NULL);
-
-        yi->depth--;
-
-        return rc;
-
-    case YAML_SEQUENCE_END_EVENT:
-        yi->depth--;
-
-        return NGX_OK;
-
-    case YAML_SCALAR_EVENT:
-        break;
-
-    default:  /* YAML_ALIAS_EVENT */
-        return NGX_ERROR;
-    }
-
-    if (kind == NULL
-        || event->data.scalar.anchor
-        || event->data.scalar.tag)
-    {
-        return NGX_ERROR;
-    }
-
-    if (*kind == NGX_LITESTREAM_YAML_KEY) {
-        *kind = NGX_LITESTREAM_YAML_VALUE;
-
-        yi->key = *event;
-        yi->pending = 1;
-
-        *keep = 1;
-
-        return NGX_OK;
-    }
-
-    ngx_str_set(&key, "");
-
-    if (yi->pending) {
-        key.data = yi->key.data.scalar.value;
-        key.len = yi->key.data.scalar.length;
-    }
-
-    value.data = event->data.scalar.value;
-    value.len = event->data.scalar.length;
-
-    rc = yi->handler(yi->data, yi->depth, &key, &value);
-
-    if (yi->pending) {
-        yaml_event_delete(&yi->key);
-
-        yi->pending = 0;
-        *kind = NGX_LITESTREAM_YAML_KEY;
-    }
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_litestream_yaml_push(ngx_litestream_yaml_in_t *yi, u_char kind,
-    yaml_char_t *anchor, yaml_char_t *tag)
-{
-    u_char  *parent;
-
-    if (anchor || tag || yi->depth == NGX_LITESTREAM_YAML_DEPTH) {
-        return NGX_ERROR;
-    }
-
-    if (yi->depth) {
-        parent = &yi->stack[yi->depth - 1];
-
-        if (*parent == NGX_LITESTREAM_YAML_KEY) {
-            return NGX_ERROR;
-        }
-
-        if (*parent == NGX_LITESTREAM_YAML_VALUE) {
-            *parent = NGX_LITESTREAM_YAML_KEY;
-        }
-    }
-
-    if (yi->pending) {
-        yaml_event_delete(&yi->key);
-        yi->pending = 0;
-    }
-
-    yi->stack[yi->depth++] = kind;
-
-    return NGX_OK;
 }

@@ -8,6 +8,8 @@
 
 #include "unit.h"
 #include "ngx_litestream_yaml.c"
+#include "ngx_litestream_yaml_read.c"
+#include "ngx_litestream_tree.c"
 
 
 typedef struct {

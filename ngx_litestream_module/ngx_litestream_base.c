@@ -1,0 +1,739 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+/*
+ * litestream_base_config: a litestream.yml of the user's.  What it says of
+ * databases that nginx.conf has, too, counts where nginx.conf is silent; its
+ * other databases are adopted as if they had a litestream_db.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_md5.h>
+
+#include "ngx_litestream_base.h"
+
+
+#define NGX_LITESTREAM_BASE_SIZE  (4 * 1024 * 1024)
+
+
+static ngx_int_t ngx_litestream_base_file(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_http_litestream_said_t *said,
+    ngx_str_t *name, ngx_str_t *text);
+static ngx_int_t ngx_litestream_base_top(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *root);
+static ngx_int_t ngx_litestream_base_db(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *map);
+static ngx_int_t ngx_litestream_base_snapshot(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *own);
+static ngx_int_t ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map);
+static ngx_int_t ngx_litestream_base_url(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map, ngx_str_t *url);
+static ngx_int_t ngx_litestream_base_params(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map, ngx_str_t *url);
+static ngx_int_t ngx_litestream_base_param(ngx_pool_t *pool,
+    ngx_array_t *args, ngx_litestream_node_t *node);
+
+
+/*
+ * Reads the file of litestream_base_config, if there is one: lcf->base.
+ * NGX_ERROR: it has been logged.  Any process that reads the configuration,
+ * may block on the file system.
+ */
+
+ngx_int_t
+ngx_litestream_base_read(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said)
+{
+    char                        *reason;
+    ngx_int_t                    rc;
+    ngx_md5_t                    md5;
+    ngx_str_t                    text, name;
+    ngx_litestream_base_t       *base;
+    ngx_litestream_node_t       *root;
+    ngx_http_litestream_said_t   place;
+
+    if (said->file == NULL) {
+        return NGX_OK;
+    }
+
+    base = ngx_pcalloc(parse->cf->pool, sizeof(ngx_litestream_base_t));
+    if (base == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_array_init(&base->dbs, parse->cf->pool, 4,
+                       sizeof(ngx_litestream_base_db_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (said->nargs == 3) {
+
+        if (ngx_strcmp(said->args[2].data, "unknown=pass") != 0) {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "invalid parameter \"%V\"",
+                                      &said->args[2]);
+            return NGX_ERROR;
+        }
+
+        base->pass = 1;
+    }
+
+    name = said->args[1];
+
+    if (ngx_conf_full_name(parse->cf->cycle, &name, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    base->file = name;
+
+    if (ngx_litestream_base_file(parse, base, said, &name, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    root = NULL;
+    reason = NULL;
+
+    ngx_memzero(&place, sizeof(ngx_http_litestream_said_t));
+    place.file = name.data;
+
+    rc = ngx_litestream_tree_read(parse->cf->pool, text.data, text.len, &root,
+                                  &place.line, &reason);
+
+    if (rc == NGX_DECLINED) {
+        ngx_litestream_said_error(parse->cf->log, &place, 0,
+                                  "invalid \"litestream_base_config\": %s",
+                                  reason);
+        return NGX_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_md5_init(&md5);
+
+    if (root
+        && (ngx_litestream_base_check(parse, base, root, &md5) != NGX_OK
+            || ngx_litestream_base_top(parse, base, root) != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_md5_final(base->digest, &md5);
+
+    parse->lcf->base = base;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_base_file(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_http_litestream_said_t *said,
+    ngx_str_t *name, ngx_str_t *text)
+{
+    int               fd;
+    char             *call;
+    ssize_t           n;
+    ngx_err_t         err;
+    ngx_int_t         rc;
+    ngx_file_info_t   fi;
+
+    rc = NGX_ERROR;
+
+    fd = open((char *) name->data, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
+
+    if (fd == -1) {
+        ngx_litestream_said_error(parse->cf->log, said, ngx_errno,
+                                  "open() \"%V\" failed", name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        call = "fstat()";
+        goto failed;
+    }
+
+    if (!ngx_is_file(&fi)) {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "\"%V\" is not a regular file", name);
+        goto done;
+    }
+
+    base->readable = (fi.st_mode & S_IROTH) ? 1 : 0;
+
+    /* it may grow meanwhile */
+
+    text->data = ngx_pnalloc(parse->cf->pool,
+                             ngx_min(ngx_file_size(&fi),
+                                     NGX_LITESTREAM_BASE_SIZE) + 1);
+    if (text->data == NULL) {
+        goto done;
+    }
+
+    text->len = 0;
+
+    do {
+        n = read(fd, text->data + text->len,
+                 ngx_min(ngx_file_size(&fi), NGX_LITESTREAM_BASE_SIZE) + 1
+                 - text->len);
+
+        if (n == -1) {
+            call = "read()";
+            goto failed;
+        }
+
+        text->len += n;
+
+        if ((off_t) text->len > ngx_min(ngx_file_size(&fi),
+                                        NGX_LITESTREAM_BASE_SIZE))
+        {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "\"%V\" is too large, or grows: "
+                                      "the limit is %d bytes", name,
+                                      NGX_LITESTREAM_BASE_SIZE);
+            goto done;
+        }
+
+    } while (n > 0);
+
+    rc = NGX_OK;
+
+    goto done;
+
+failed:
+
+    err = ngx_errno;
+
+    ngx_litestream_said_error(parse->cf->log, said, err, "%s \"%V\" failed",
+                              call, name);
+
+done:
+
+    (void) close(fd);
+
+    return rc;
+}
+
+
+/* sorts the members of the file, all of which have been checked */
+
+static ngx_int_t
+ngx_litestream_base_top(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *root)
+{
+    ngx_pool_t             *pool;
+    ngx_litestream_node_t  *node, *dbs, **list;
+
+    pool = parse->cf->pool;
+    dbs = NULL;
+
+    for (node = root->child; node; node = node->next) {
+
+        if (node->type == NGX_LITESTREAM_NODE_NULL) {
+            continue;
+        }
+
+        if (ngx_strcmp(node->name.data, "dbs") == 0) {
+            dbs = node;
+            continue;
+        }
+
+        if (ngx_strcmp(node->name.data, "logging") == 0) {
+            base->logging = node;
+            continue;
+        }
+
+        list = ngx_litestream_base_setting(&node->name) ? &base->settings
+                                                      : &base->keys;
+
+        if (ngx_litestream_base_link(pool, list, node) == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (dbs == NULL) {
+        return NGX_OK;
+    }
+
+    for (node = dbs->child; node; node = node->next) {
+        if (ngx_litestream_base_db(parse, base, node) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_base_db(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *map)
+{
+    ngx_pool_t                *pool;
+    ngx_litestream_node_t     *node, *replica, *path;
+    ngx_litestream_base_db_t  *bdb, **elt;
+
+    pool = parse->cf->pool;
+
+    path = ngx_litestream_tree_get(map, "path");
+
+    if (path == NULL || path->value.len == 0) {
+        ngx_litestream_base_error(parse, base, map->line,
+                                  "a database has no \"path\"");
+        return NGX_ERROR;
+    }
+
+    bdb = ngx_pcalloc(pool, sizeof(ngx_litestream_base_db_t));
+    if (bdb == NULL) {
+        return NGX_ERROR;
+    }
+
+    bdb->path = path->value;
+    bdb->line = path->line;
+
+    if (bdb->path.data[0] == '/'
+        && ngx_litestream_path_valid(&bdb->path)
+        && ngx_litestream_real_path(pool, &bdb->path, &bdb->real) != NGX_OK)
+    {
+        /* litestream_db says what is wrong with it */
+
+        ngx_str_null(&bdb->real);
+    }
+
+    replica = NULL;
+
+    for (node = map->child; node; node = node->next) {
+
+        if (node->type == NGX_LITESTREAM_NODE_NULL || node == path) {
+            continue;
+        }
+
+        if (ngx_strcmp(node->name.data, "snapshot") == 0) {
+
+            if (ngx_litestream_base_snapshot(parse, base, node) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        if (ngx_strcmp(node->name.data, "replica") == 0
+            || ngx_strcmp(node->name.data, "replicas") == 0)
+        {
+            if (replica) {
+                ngx_litestream_base_error(parse, base, node->line,
+                                          "both \"replica\" and \"replicas\" "
+                                          "of a database");
+                return NGX_ERROR;
+            }
+
+            replica = node;
+
+            if (node->type != NGX_LITESTREAM_NODE_LIST) {
+                continue;
+            }
+
+            /* the old form */
+
+            replica = node->child;
+
+            if (replica && replica->next) {
+                ngx_litestream_base_error(parse, base, replica->next->line,
+                                          "a database has one replica only");
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        if (ngx_litestream_base_link(pool, &bdb->keys, node) == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (replica
+        && ngx_litestream_base_replica(parse, base, bdb, replica) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    elt = ngx_array_push(&base->dbs);
+    if (elt == NULL) {
+        return NGX_ERROR;
+    }
+
+    *elt = bdb;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Litestream takes what one database says for all of them, unless the file
+ * says it for all, and refuses two that do not agree
+ */
+
+static ngx_int_t
+ngx_litestream_base_snapshot(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *own)
+{
+    ngx_str_t               name;
+    ngx_litestream_node_t  *node, *all, *same, **list;
+
+    ngx_str_set(&name, "snapshot");
+
+    for (node = own->child; node; node = node->next) {
+
+        if (node->type == NGX_LITESTREAM_NODE_NULL) {
+            continue;
+        }
+
+        same = ngx_litestream_base_named(base->snapshots, &node->name);
+
+        if (same == NULL) {
+            if (ngx_litestream_base_link(parse->cf->pool, &base->snapshots,
+                                         node)
+                == NULL)
+            {
+                return NGX_ERROR;
+            }
+
+        } else if (ngx_litestream_base_duration(&same->value)
+                   != ngx_litestream_base_duration(&node->value))
+        {
+            ngx_litestream_base_error(parse, base, node->line,
+                                      "snapshot \"%V\" of a database differs "
+                                      "from that of another one (line %ui), "
+                                      "Litestream has one for all",
+                                      &node->name, same->line);
+            return NGX_ERROR;
+        }
+
+        all = ngx_litestream_base_named(base->keys, &name);
+
+        if (all == NULL) {
+            all = ngx_pcalloc(parse->cf->pool, sizeof(ngx_litestream_node_t));
+            if (all == NULL) {
+                return NGX_ERROR;
+            }
+
+            all->name = name;
+            all->line = own->line;
+            all->type = NGX_LITESTREAM_NODE_MAP;
+
+            all = ngx_litestream_base_link(parse->cf->pool, &base->keys, all);
+            if (all == NULL) {
+                return NGX_ERROR;
+            }
+        }
+
+        list = &all->child;
+
+        if (ngx_litestream_base_named(*list, &node->name) == NULL
+            && ngx_litestream_base_link(parse->cf->pool, list, node) == NULL)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map)
+{
+    ngx_str_t  url;
+
+    bdb->replica.file = base->file.data;
+    bdb->replica.line = map->line;
+    bdb->replica.literal = 1;
+
+    if (ngx_litestream_base_url(parse, base, bdb, map, &url) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_litestream_base_params(parse, base, bdb, map, &url);
+}
+
+
+/* type, bucket and path as the URL that stands for them in nginx.conf */
+
+static ngx_int_t
+ngx_litestream_base_url(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map, ngx_str_t *url)
+{
+    u_char                 *p;
+    ngx_str_t               name, scheme;
+    ngx_litestream_node_t  *node, *type, *path, *bucket;
+
+    type = ngx_litestream_tree_get(map, "type");
+    path = ngx_litestream_tree_get(map, "path");
+    bucket = ngx_litestream_tree_get(map, "bucket");
+
+    if (bucket == NULL) {
+        ngx_str_set(&name, "bucket");
+        bucket = ngx_litestream_base_named(base->settings, &name);
+    }
+
+    node = ngx_litestream_tree_get(map, "url");
+
+    if (node && node->value.len) {
+
+        if (path && path->value.len) {
+            ngx_litestream_base_error(parse, base, path->line,
+                                      "both \"url\" and \"path\" of a "
+                                      "replica");
+            return NGX_ERROR;
+        }
+
+        *url = node->value;
+
+        p = ngx_strlchr(url->data, url->data + url->len, ':');
+
+        scheme.data = url->data;
+        scheme.len = p ? p - url->data : 0;
+
+        if (p == NULL) {
+
+            /* Litestream takes it for a path */
+
+            path = node;
+            ngx_str_set(&scheme, "file");
+            goto made;
+        }
+
+        bdb->type = scheme;
+
+        return NGX_OK;
+    }
+
+    if (type && type->value.len) {
+        scheme = type->value;
+
+    } else {
+        ngx_str_set(&scheme, "file");
+    }
+
+made:
+
+    bdb->type = scheme;
+
+    url->len = scheme.len + sizeof("://") - 1
+               + (bucket ? bucket->value.len + 1 : 0)
+               + (path ? path->value.len : 0);
+
+    url->data = ngx_pnalloc(parse->cf->pool, url->len + 1);
+    if (url->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(url->data, "%V://", &scheme);
+
+    if (bucket && ngx_strcmp(scheme.data, "file") != 0) {
+        p = ngx_sprintf(p, "%V/", &bucket->value);
+    }
+
+    if (path) {
+        name = path->value;
+
+        while (p[-1] == '/' && name.len && name.data[0] == '/'
+               && bucket && ngx_strcmp(scheme.data, "file") != 0)
+        {
+            name.data++;
+            name.len--;
+        }
+
+        p = ngx_sprintf(p, "%V", &name);
+    }
+
+    *p = '\0';
+    url->len = p - url->data;
+
+    return NGX_OK;
+}
+
+
+/* what is of that type becomes parameters, which are checked as those are */
+
+static ngx_int_t
+ngx_litestream_base_params(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map, ngx_str_t *url)
+{
+    ngx_str_t              *arg;
+    ngx_uint_t              kind;
+    ngx_array_t             args;
+    ngx_litestream_node_t  *node;
+
+    if (ngx_array_init(&args, parse->cf->pool, 4, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    arg = ngx_array_push_n(&args, 2);
+    if (arg == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&arg[0], "litestream_replica");
+    arg[1] = *url;
+
+    for (node = map->child; node; node = node->next) {
+
+        if (node->type == NGX_LITESTREAM_NODE_NULL) {
+            continue;
+        }
+
+        kind = ngx_litestream_base_of(&node->name, &bdb->type);
+
+        if (kind == NGX_LITESTREAM_BASE_URL) {
+            continue;
+        }
+
+        if (kind == NGX_LITESTREAM_BASE_OTHER && !base->pass) {
+            ngx_litestream_base_error(parse, base, node->line,
+                                      "key \"%V\" is not of replica type "
+                                      "\"%V\"", &node->name, &bdb->type);
+            return NGX_ERROR;
+        }
+
+        if (kind == NGX_LITESTREAM_BASE_TYPE
+            && node->type == NGX_LITESTREAM_NODE_SCALAR)
+        {
+            if (ngx_litestream_base_param(parse->cf->pool, &args, node)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        if (ngx_litestream_base_link(parse->cf->pool, &bdb->settings, node)
+            == NULL)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* and the defaults of the file */
+
+    for (node = base->settings; node; node = node->next) {
+
+        if (ngx_litestream_base_of(&node->name, &bdb->type)
+            != NGX_LITESTREAM_BASE_TYPE
+            || node->type != NGX_LITESTREAM_NODE_SCALAR
+            || ngx_litestream_tree_get(map, (char *) node->name.data))
+        {
+            continue;
+        }
+
+        if (ngx_litestream_base_param(parse->cf->pool, &args, node) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    bdb->replica.args = args.elts;
+    bdb->replica.nargs = args.nelts;
+
+    return NGX_OK;
+}
+
+
+/* "access-key-id: x" as "access_key_id=x" */
+
+static ngx_int_t
+ngx_litestream_base_param(ngx_pool_t *pool, ngx_array_t *args,
+    ngx_litestream_node_t *node)
+{
+    u_char     *p;
+    ngx_str_t  *arg;
+
+    if (node->value.len == 0) {
+        return NGX_OK;
+    }
+
+    arg = ngx_array_push(args);
+    if (arg == NULL) {
+        return NGX_ERROR;
+    }
+
+    arg->len = node->name.len + 1 + node->value.len;
+    arg->data = ngx_pnalloc(pool, arg->len + 1);
+    if (arg->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(arg->data, "%V=%V%Z", &node->name, &node->value);
+
+    for (p = arg->data; *p != '='; p++) {
+        if (*p == '-') {
+            *p = '_';
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Puts a copy of node at the end of a list; the copy, or NULL: no memory.
+ */
+
+ngx_litestream_node_t *
+ngx_litestream_base_link(ngx_pool_t *pool, ngx_litestream_node_t **list,
+    ngx_litestream_node_t *node)
+{
+    ngx_litestream_node_t  *copy;
+
+    copy = ngx_palloc(pool, sizeof(ngx_litestream_node_t));
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    *copy = *node;
+    copy->next = NULL;
+
+    while (*list) {
+        list = &(*list)->next;
+    }
+
+    *list = copy;
+
+    return copy;
+}
+
+
+ngx_litestream_node_t *
+ngx_litestream_base_named(ngx_litestream_node_t *list, ngx_str_t *name)
+{
+    for ( /* void */ ; list; list = list->next) {
+
+        if (list->name.len == name->len
+            && ngx_memcmp(list->name.data, name->data, name->len) == 0)
+        {
+            return list;
+        }
+    }
+
+    return NULL;
+}

@@ -1,0 +1,81 @@
+
+/*
+ * Copyright (C) the ngx_litestream authors
+ */
+
+
+#ifndef _NGX_LITESTREAM_BASE_H_INCLUDED_
+#define _NGX_LITESTREAM_BASE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_md5.h>
+
+#include "ngx_litestream.h"
+#include "ngx_http_litestream.h"
+
+
+/* what a key of a replica is to a replica of some type */
+
+#define NGX_LITESTREAM_BASE_OTHER    0   /* not one of this type */
+#define NGX_LITESTREAM_BASE_ANY      1   /* of all types */
+#define NGX_LITESTREAM_BASE_TYPE     2   /* of this type */
+#define NGX_LITESTREAM_BASE_URL      3   /* stands in its URL */
+
+
+/* one of the file's dbs */
+
+struct ngx_litestream_base_db_s {
+    ngx_str_t                    path;  /* as it was said */
+    ngx_str_t                    real;  /* empty: it cannot be told */
+    ngx_uint_t                   line;
+    ngx_http_litestream_said_t   replica;    /* file is NULL: none */
+    ngx_str_t                    type;  /* of the replica */
+    ngx_litestream_node_t       *keys;
+    ngx_litestream_node_t       *settings;   /* of the replica */
+    ngx_uint_t                   used;
+};
+
+
+/* ngx_litestream_base.c */
+
+ngx_litestream_node_t *ngx_litestream_base_link(ngx_pool_t *pool,
+    ngx_litestream_node_t **list, ngx_litestream_node_t *node);
+ngx_litestream_node_t *ngx_litestream_base_named(ngx_litestream_node_t *list,
+    ngx_str_t *name);
+
+/*
+ * ngx_litestream_base_key.c: checks all keys and values, expands variables,
+ * marks secrets; NGX_ERROR: it has been logged
+ */
+
+ngx_int_t ngx_litestream_base_check(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *root, ngx_md5_t *md5);
+
+/* 1: a key of replicas; NGX_LITESTREAM_BASE_XXX for a type */
+
+ngx_uint_t ngx_litestream_base_setting(ngx_str_t *name);
+ngx_uint_t ngx_litestream_base_of(ngx_str_t *name, ngx_str_t *type);
+
+/* ngx_litestream_base_value.c */
+
+ngx_int_t ngx_litestream_base_expand(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *node);
+ngx_uint_t ngx_litestream_base_null(ngx_litestream_node_t *node);
+ngx_int_t ngx_litestream_base_bool(ngx_str_t *value);
+ngx_uint_t ngx_litestream_base_word(ngx_str_t *value, char *words);
+
+/* -1: it is none; a duration as Go writes it, "1h30m", in ns */
+
+int64_t ngx_litestream_base_duration(ngx_str_t *value);
+int64_t ngx_litestream_base_size(ngx_str_t *value);
+
+/* with the file and this line of it */
+
+void ngx_cdecl ngx_litestream_base_error(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_uint_t line, const char *fmt, ...);
+
+
+#endif /* _NGX_LITESTREAM_BASE_H_INCLUDED_ */
