@@ -222,7 +222,8 @@ ngx_litestream_tree_scalar(ngx_litestream_tree_t *tree, yaml_event_t *event)
         return NGX_ERROR;
     }
 
-    ngx_cpystrn(text.data, event->data.scalar.value, len + 1);
+    ngx_memcpy(text.data, event->data.scalar.value, len);
+    text.data[len] = '\0';
 
     map = tree->depth ? tree->stack[tree->depth - 1] : NULL;
 

@@ -7,7 +7,6 @@
 
 
 #include "unit.h"
-#include "ngx_litestream_tree.c"
 #include "ngx_litestream_yaml_read.c"
 #include "ngx_litestream_log.c"
 
