@@ -52,6 +52,7 @@ typedef struct {
 
 static int cli_ask(cli_options_t *o, uint32_t type);
 static int cli_ask_all(cli_ask_t *ask);
+static void cli_ask_replicated(cli_ask_t *ask);
 static int cli_ask_connect(cli_ask_t *ask);
 static void cli_ask_lost(cli_ask_t *ask);
 static void cli_ask_send(cli_ask_t *ask);
@@ -80,7 +81,7 @@ cli_sync(cli_options_t *o)
 static int
 cli_ask(cli_options_t *o, uint32_t type)
 {
-    int              i, rc, one, failed;
+    int              i, rc, all, one, failed;
     int64_t          timeout;
     cli_ask_t        ask;
     cli_json_t       json;
@@ -151,8 +152,17 @@ cli_ask(cli_options_t *o, uint32_t type)
         return CLI_NO;
     }
 
-    one = (o->n_names == 1 && ask.n == 1
-           && strcmp(o->names[0], "all") != 0);
+    all = (o->n_names == 0);
+
+    for (i = 0; i < o->n_names; i++) {
+        all |= (strcmp(o->names[i], "all") == 0);
+    }
+
+    one = (o->n_names == 1 && ask.n == 1 && !all);
+
+    if (all) {
+        cli_ask_replicated(&ask);
+    }
 
     json.out = o->json ? stdout : NULL;
     json.comma = 0;
@@ -263,6 +273,34 @@ cli_ask_all(cli_ask_t *ask)
     }
 
     return CLI_YES;
+}
+
+
+/*
+ * There is nothing to sync or to verify for a database with replicate=off: of
+ * several it is left out, as the endpoints do, unless there are no others.
+ */
+
+static void
+cli_ask_replicated(cli_ask_t *ask)
+{
+    int              i, n;
+    cli_question_t  *q;
+
+    n = 0;
+
+    for (i = 0; i < ask->n; i++) {
+
+        q = &ask->questions[i];
+
+        if (!q->answered || q->msg.status != 409) {
+            ask->questions[n++] = *q;
+        }
+    }
+
+    if (n) {
+        ask->n = n;
+    }
 }
 
 

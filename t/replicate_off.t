@@ -13,10 +13,11 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::CLI;
 use Test::Litestream::Proc qw/ config_of /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(56)
+    ->has_daemon(qw/litestream sqlite3/)->plan(71)
     ->expect_alerts(qr/litestream supervisor process \d+ exited on signal 9/);
 
 my $dir = $t->testdir;
@@ -125,6 +126,28 @@ is(join(' ', map { $_->{alias} } @{ json($r->{body})->{databases} }), 'app',
 is($t->api('verify/copy')->{verified}, undef, 'GET verify');
 is(post('sync/app')->{status}, 200, 'the other one');
 
+# the command: the same
+
+for my $what (qw/ sync verify /) {
+
+    for my $all ([], ['all']) {
+        my ($rc, $out, $err) = cli($t, $what, @$all);
+
+        is("$rc$err", '0', "command: $what @$all");
+        like($out, qr/^app: \w+, transaction \w+, \d+ ms\n\z/,
+            "command: $what @$all: but copies");
+    }
+
+    is(join(' ', map { $_->{alias} } @{ json((cli($t, $what, '-json'))[1])
+        ->{databases} }), 'app', "command: $what -json");
+
+    my ($rc, undef, $err) = cli($t, $what, qw/ app copy /);
+
+    is($rc, 1, "command: $what of a copy");
+    like($err, qr/"copy": not \w+: not replicated: replicate=off$/,
+        "command: $what of a copy: the reason");
+}
+
 # Litestream does not know of it
 
 my ($pid, @more) = $t->litestream_pids;
@@ -199,6 +222,7 @@ is($t->waitforstate('copy', 'new'), 'new', 'copies alone: state');
 is(join(' ', $t->litestream_pids), '', 'copies alone: no Litestream');
 is($t->status->{litestream}[0]{state}, 'down', 'copies alone: its state');
 is(post('verify')->{status}, 409, 'copies alone: nothing to verify');
+is((cli($t, 'verify'))[0], 1, 'copies alone: the command');
 ok($t->quit(), 'copies alone: quit');
 
 # refused
