@@ -24,15 +24,6 @@
 #endif
 
 
-/* side files that were moved aside */
-
-typedef struct {
-    ngx_uint_t                   n;
-    char                         from[3][4300];
-    char                         to[3][4400];
-} ngx_litestream_aside_t;
-
-
 static void ngx_litestream_place_run(ngx_litestream_job_t *job);
 static ngx_int_t ngx_litestream_place_empty(ngx_litestream_job_t *job);
 static void ngx_litestream_place_message(ngx_litestream_job_t *job,
@@ -45,14 +36,8 @@ static ngx_uint_t ngx_litestream_restore_tick(ngx_litestream_job_t *job);
 static void ngx_litestream_progress_tell(ngx_litestream_job_t *job,
     int64_t bytes);
 static void ngx_litestream_place_made(ngx_litestream_job_t *job);
-static ngx_int_t ngx_litestream_aside(ngx_litestream_job_t *job,
-    ngx_litestream_aside_t *aside);
-static void ngx_litestream_aside_back(ngx_litestream_aside_t *aside);
 static void ngx_litestream_place_clean(ngx_litestream_db_t *db);
 static char *ngx_litestream_temp(ngx_litestream_db_t *db);
-
-
-/* lines of STATE/replicas which belong to no database of today */
 
 
 /* in a job: the result is an error, and this is its text */
@@ -644,83 +629,6 @@ ngx_litestream_place_made(ngx_litestream_job_t *job)
                         "file removed", (char *) job->rdb->db->path.data);
 
     ngx_litestream_place_clean(job->rdb->db);
-}
-
-
-/* side files without their database are kept, under another name */
-
-static ngx_int_t
-ngx_litestream_aside(ngx_litestream_job_t *job, ngx_litestream_aside_t *aside)
-{
-    char                 *from, *to;
-    time_t                now;
-    struct tm             tm;
-    ngx_uint_t            i;
-    struct stat           st;
-    ngx_litestream_db_t  *db;
-
-    static char  *tails[] = { "-wal", "-shm", "-journal" };
-
-    db = job->rdb->db;
-
-    now = time(NULL);
-    (void) gmtime_r(&now, &tm);
-
-    aside->n = 0;
-
-    for (i = 0; i < sizeof(tails) / sizeof(char *); i++) {
-
-        from = aside->from[aside->n];
-        to = aside->to[aside->n];
-
-        (void) snprintf(from, sizeof(aside->from[0]), "%s%s",
-                        (char *) db->path.data, tails[i]);
-
-        if (lstat(from, &st) == -1) {
-            continue;
-        }
-
-        (void) snprintf(to, sizeof(aside->to[0]),
-                        "%s/.%s.stale-%04d%02d%02dT%02d%02d%02dZ-%d%s",
-                        (char *) db->dir.data, (char *) db->name.data,
-                        tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                        tm.tm_hour, tm.tm_min, tm.tm_sec, (int) getpid(),
-                        tails[i]);
-
-        if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to,
-                    RENAME_NOREPLACE)
-            == -1
-            && rename(from, to) == -1)
-        {
-            ngx_litestream_fail(job, "\"%s\" cannot be moved aside: %s",
-                                from, strerror(errno));
-            ngx_litestream_aside_back(aside);
-            return NGX_ERROR;
-        }
-
-        aside->n++;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_litestream_aside_back(ngx_litestream_aside_t *aside)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < aside->n; i++) {
-
-        if (syscall(SYS_renameat2, AT_FDCWD, aside->to[i], AT_FDCWD,
-                    aside->from[i], RENAME_NOREPLACE)
-            == -1
-            && (errno == EINVAL || errno == ENOSYS)
-            && link(aside->to[i], aside->from[i]) == 0)
-        {
-            (void) unlink(aside->to[i]);
-        }
-    }
 }
 
 

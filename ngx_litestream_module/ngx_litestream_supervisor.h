@@ -470,6 +470,18 @@ void ngx_litestream_when(char *buf, size_t size, int64_t ms);
 void ngx_litestream_retry(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_retry_handler(ngx_event_t *ev);
 
+/* ngx_litestream_aside.c: side files that were moved aside */
+
+typedef struct {
+    ngx_uint_t                   n;
+    char                         from[3][4300];
+    char                         to[3][4400];
+} ngx_litestream_aside_t;
+
+ngx_int_t ngx_litestream_aside(ngx_litestream_job_t *job,
+    ngx_litestream_aside_t *aside);
+void ngx_litestream_aside_back(ngx_litestream_aside_t *aside);
+
 /* ngx_litestream_holder.c */
 
 void ngx_litestream_place_prepare(ngx_litestream_job_t *job);
