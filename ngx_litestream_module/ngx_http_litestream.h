@@ -15,9 +15,6 @@
 #include "ngx_litestream.h"
 
 
-typedef struct ngx_litestream_vars_s  ngx_litestream_vars_t;
-
-
 /* a directive as it was said; looked at when all of them have been read */
 
 typedef struct {
@@ -337,7 +334,8 @@ ngx_litestream_key_t *ngx_litestream_replica_add(
 /*
  * Variables: ngx_http_litestream_env.c.  init reads the files of one level;
  * expand replaces ${NAME} in the arguments of a directive from the first-th
- * on, expand_arg in one text; get gives the value of a variable, or of
+ * on, expand_arg in one text; lookup gives the value of a variable, or NULL,
+ * data being the ngx_litestream_vars_t; get gives that of a variable, or of
  * the other one where there is none, of the innermost level that has one of
  * them and it is not empty, or NULL.
  */
@@ -349,6 +347,7 @@ ngx_int_t ngx_litestream_expand(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_uint_t first);
 ngx_int_t ngx_litestream_expand_arg(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_str_t *text, ngx_str_t *out);
+ngx_str_t *ngx_litestream_vars_lookup(void *data, ngx_str_t *name);
 ngx_str_t *ngx_litestream_vars_get(ngx_litestream_vars_t *vars, char *name,
     char *other);
 ngx_int_t ngx_litestream_secret(ngx_litestream_conf_t *lcf, ngx_str_t *value);
@@ -363,8 +362,9 @@ ngx_int_t ngx_litestream_vars_environ(ngx_litestream_parse_t *parse,
 /*
  * litestream_base_config: ngx_litestream_base.c, _base_merge.c.  What the
  * file says of the database with that path, or NULL, and its replica unless
- * url has been said; what a database gets from it (own: that replica); its
- * databases that nginx.conf does not have.
+ * url has been said; what a replica of that type gets from it (said: where it
+ * was said, in the file itself or not); what a database gets from it (own:
+ * that replica); its databases that nginx.conf does not have.
  */
 
 typedef struct ngx_litestream_base_db_s  ngx_litestream_base_db_t;
@@ -374,6 +374,9 @@ ngx_int_t ngx_litestream_base_read(ngx_litestream_parse_t *parse,
 ngx_litestream_base_db_t *ngx_litestream_base_find(
     ngx_litestream_parse_t *parse, ngx_str_t *path, ngx_str_t *url,
     ngx_http_litestream_said_t **replica);
+ngx_int_t ngx_litestream_base_keys(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
+    ngx_litestream_replica_t *replica);
 ngx_int_t ngx_litestream_base_merge(ngx_litestream_parse_t *parse,
     ngx_litestream_db_t *db, ngx_litestream_base_db_t *bdb, ngx_uint_t own);
 ngx_int_t ngx_litestream_base_adopt(ngx_litestream_parse_t *parse,

@@ -38,7 +38,6 @@ static ngx_int_t ngx_litestream_vars_handler(void *data, ngx_str_t *name,
     ngx_str_t *value);
 static ngx_litestream_var_t *ngx_litestream_vars_find(
     ngx_litestream_vars_t *vars, ngx_str_t *name);
-static ngx_str_t *ngx_litestream_vars_lookup(void *data, ngx_str_t *name);
 static ngx_str_t *ngx_litestream_vars_outside(ngx_litestream_conf_t *lcf,
     ngx_str_t *name);
 
@@ -451,7 +450,7 @@ ngx_litestream_vars_find(ngx_litestream_vars_t *vars, ngx_str_t *name)
 }
 
 
-static ngx_str_t *
+ngx_str_t *
 ngx_litestream_vars_lookup(void *data, ngx_str_t *name)
 {
     ngx_litestream_vars_t *vars = data;

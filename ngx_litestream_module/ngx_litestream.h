@@ -41,6 +41,7 @@
 typedef struct ngx_litestream_db_s     ngx_litestream_db_t;
 typedef struct ngx_litestream_group_s  ngx_litestream_group_t;
 typedef struct ngx_litestream_base_s   ngx_litestream_base_t;
+typedef struct ngx_litestream_vars_s   ngx_litestream_vars_t;
 
 
 /* a part of a YAML file: ngx_litestream_tree.c */
@@ -158,8 +159,9 @@ struct ngx_litestream_base_s {
     ngx_litestream_node_t     *settings;     /* defaults of replicas */
     ngx_litestream_node_t     *snapshots;    /* said by databases */
     ngx_litestream_node_t     *logging; /* or NULL */
-    ngx_uint_t                 literal; /* line of a secret, or 0 */
-    ngx_uint_t                 readable;     /* by everybody */
+    ngx_litestream_node_t     *literal; /* a secret, or NULL */
+    ngx_uint_t                 mode;    /* of the file */
+    ngx_litestream_vars_t     *vars;    /* of http{}, for ${NAME} */
     u_char                     digest[16];
 };
 

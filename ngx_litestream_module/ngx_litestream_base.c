@@ -37,11 +37,9 @@ static ngx_int_t ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
 static ngx_int_t ngx_litestream_base_url(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
     ngx_litestream_node_t *map, ngx_str_t *url);
-static ngx_int_t ngx_litestream_base_params(ngx_litestream_parse_t *parse,
+static ngx_int_t ngx_litestream_base_sort(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
-    ngx_litestream_node_t *map, ngx_str_t *url);
-static ngx_int_t ngx_litestream_base_param(ngx_pool_t *pool,
-    ngx_array_t *args, ngx_litestream_node_t *node);
+    ngx_litestream_node_t *map);
 
 
 /*
@@ -89,6 +87,8 @@ ngx_litestream_base_read(ngx_litestream_parse_t *parse,
 
         base->pass = 1;
     }
+
+    base->vars = said->vars;
 
     name = said->args[1];
 
@@ -172,7 +172,7 @@ ngx_litestream_base_file(ngx_litestream_parse_t *parse,
         goto done;
     }
 
-    base->readable = (fi.st_mode & S_IROTH) ? 1 : 0;
+    base->mode = fi.st_mode;
 
     /* it may grow meanwhile */
 
@@ -458,17 +458,27 @@ ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
     ngx_litestream_node_t *map)
 {
-    ngx_str_t  url;
+    ngx_str_t  *args;
 
-    bdb->replica.file = base->file.data;
-    bdb->replica.line = map->line;
-    bdb->replica.literal = 1;
-
-    if (ngx_litestream_base_url(parse, base, bdb, map, &url) != NGX_OK) {
+    args = ngx_pcalloc(parse->cf->pool, 2 * sizeof(ngx_str_t));
+    if (args == NULL) {
         return NGX_ERROR;
     }
 
-    return ngx_litestream_base_params(parse, base, bdb, map, &url);
+    ngx_str_set(&args[0], "replica");
+
+    bdb->replica.args = args;
+    bdb->replica.nargs = 2;
+    bdb->replica.file = base->file.data;
+    bdb->replica.line = map->line;
+    bdb->replica.vars = base->vars;
+    bdb->replica.literal = 1;
+
+    if (ngx_litestream_base_url(parse, base, bdb, map, &args[1]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_litestream_base_sort(parse, base, bdb, map);
 }
 
 
@@ -487,11 +497,6 @@ ngx_litestream_base_url(ngx_litestream_parse_t *parse,
     path = ngx_litestream_tree_get(map, "path");
     bucket = ngx_litestream_tree_get(map, "bucket");
 
-    if (bucket == NULL) {
-        ngx_str_set(&name, "bucket");
-        bucket = ngx_litestream_base_named(base->settings, &name);
-    }
-
     node = ngx_litestream_tree_get(map, "url");
 
     if (node && node->value.len) {
@@ -499,6 +504,13 @@ ngx_litestream_base_url(ngx_litestream_parse_t *parse,
         if (path && path->value.len) {
             ngx_litestream_base_error(parse, base, path->line,
                                       "both \"url\" and \"path\" of a "
+                                      "replica");
+            return NGX_ERROR;
+        }
+
+        if (bucket && bucket->value.len) {
+            ngx_litestream_base_error(parse, base, bucket->line,
+                                      "both \"url\" and \"bucket\" of a "
                                       "replica");
             return NGX_ERROR;
         }
@@ -535,6 +547,22 @@ made:
 
     bdb->type = scheme;
 
+    if (bucket == NULL || bucket->value.len == 0) {
+        ngx_str_set(&name, "bucket");
+        bucket = ngx_litestream_base_named(base->settings, &name);
+    }
+
+    if (ngx_strcmp(scheme.data, "s3") == 0
+        && (bucket == NULL || bucket->value.len == 0))
+    {
+        /* a part of the path would be taken for it */
+
+        ngx_litestream_base_error(parse, base, map->line,
+                                  "a replica of type \"s3\" has no "
+                                  "\"bucket\"");
+        return NGX_ERROR;
+    }
+
     url->len = scheme.len + sizeof("://") - 1
                + (bucket ? bucket->value.len + 1 : 0)
                + (path ? path->value.len : 0);
@@ -570,31 +598,15 @@ made:
 }
 
 
-/* what is of that type becomes parameters, which are checked as those are */
+/* what is a parameter in nginx.conf, and what is Litestream's alone */
 
 static ngx_int_t
-ngx_litestream_base_params(ngx_litestream_parse_t *parse,
+ngx_litestream_base_sort(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
-    ngx_litestream_node_t *map, ngx_str_t *url)
+    ngx_litestream_node_t *map)
 {
-    ngx_str_t              *arg;
-    ngx_uint_t              kind;
-    ngx_array_t             args;
-    ngx_litestream_node_t  *node;
-
-    if (ngx_array_init(&args, parse->cf->pool, 4, sizeof(ngx_str_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    arg = ngx_array_push_n(&args, 2);
-    if (arg == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_str_set(&arg[0], "litestream_replica");
-    arg[1] = *url;
+    ngx_uint_t               kind;
+    ngx_litestream_node_t   *node, **list;
 
     for (node = map->child; node; node = node->next) {
 
@@ -615,79 +627,11 @@ ngx_litestream_base_params(ngx_litestream_parse_t *parse,
             return NGX_ERROR;
         }
 
-        if (kind == NGX_LITESTREAM_BASE_TYPE
-            && node->type == NGX_LITESTREAM_NODE_SCALAR)
-        {
-            if (ngx_litestream_base_param(parse->cf->pool, &args, node)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
+        list = ngx_litestream_base_is_param(node, kind) ? &bdb->params
+                                                        : &bdb->settings;
 
-            continue;
-        }
-
-        if (ngx_litestream_base_link(parse->cf->pool, &bdb->settings, node)
-            == NULL)
-        {
+        if (ngx_litestream_base_link(parse->cf->pool, list, node) == NULL) {
             return NGX_ERROR;
-        }
-    }
-
-    /* and the defaults of the file */
-
-    for (node = base->settings; node; node = node->next) {
-
-        if (ngx_litestream_base_of(&node->name, &bdb->type)
-            != NGX_LITESTREAM_BASE_TYPE
-            || node->type != NGX_LITESTREAM_NODE_SCALAR
-            || ngx_litestream_tree_get(map, (char *) node->name.data))
-        {
-            continue;
-        }
-
-        if (ngx_litestream_base_param(parse->cf->pool, &args, node) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    bdb->replica.args = args.elts;
-    bdb->replica.nargs = args.nelts;
-
-    return NGX_OK;
-}
-
-
-/* "access-key-id: x" as "access_key_id=x" */
-
-static ngx_int_t
-ngx_litestream_base_param(ngx_pool_t *pool, ngx_array_t *args,
-    ngx_litestream_node_t *node)
-{
-    u_char     *p;
-    ngx_str_t  *arg;
-
-    if (node->value.len == 0) {
-        return NGX_OK;
-    }
-
-    arg = ngx_array_push(args);
-    if (arg == NULL) {
-        return NGX_ERROR;
-    }
-
-    arg->len = node->name.len + 1 + node->value.len;
-    arg->data = ngx_pnalloc(pool, arg->len + 1);
-    if (arg->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_sprintf(arg->data, "%V=%V%Z", &node->name, &node->value);
-
-    for (p = arg->data; *p != '='; p++) {
-        if (*p == '-') {
-            *p = '_';
         }
     }
 
@@ -736,4 +680,17 @@ ngx_litestream_base_named(ngx_litestream_node_t *list, ngx_str_t *name)
     }
 
     return NULL;
+}
+
+
+/*
+ * 1: a value of that kind (NGX_LITESTREAM_BASE_XXX) is what a parameter of
+ * litestream_replica says.
+ */
+
+ngx_uint_t
+ngx_litestream_base_is_param(ngx_litestream_node_t *node, ngx_uint_t kind)
+{
+    return kind == NGX_LITESTREAM_BASE_TYPE
+           && node->type == NGX_LITESTREAM_NODE_SCALAR;
 }

@@ -34,7 +34,8 @@ struct ngx_litestream_base_db_s {
     ngx_http_litestream_said_t   replica;    /* file is NULL: none */
     ngx_str_t                    type;  /* of the replica */
     ngx_litestream_node_t       *keys;
-    ngx_litestream_node_t       *settings;   /* of the replica */
+    ngx_litestream_node_t       *params;     /* of the replica */
+    ngx_litestream_node_t       *settings;   /* and what is no parameter */
     ngx_uint_t                   used;
 };
 
@@ -45,6 +46,8 @@ ngx_litestream_node_t *ngx_litestream_base_link(ngx_pool_t *pool,
     ngx_litestream_node_t **list, ngx_litestream_node_t *node);
 ngx_litestream_node_t *ngx_litestream_base_named(ngx_litestream_node_t *list,
     ngx_str_t *name);
+ngx_uint_t ngx_litestream_base_is_param(ngx_litestream_node_t *node,
+    ngx_uint_t kind);
 
 /*
  * ngx_litestream_base_key.c: checks all keys and values, expands variables,

@@ -38,7 +38,7 @@ typedef struct {
     ngx_str_t                    name;
     ngx_uint_t                   kind;
     char                        *types; /* of replicas, "*": all of them */
-    ngx_uint_t                   secret;
+    ngx_uint_t                   secret;     /* NGX_LITESTREAM_MASKED... */
     void                        *more;
 } ngx_litestream_base_key_t;
 
@@ -123,9 +123,9 @@ static ngx_litestream_base_key_t  ngx_litestream_base_setting_keys[] = {
       "*", 0, NULL },
     { ngx_string("auto-recover"), NGX_LITESTREAM_BASE_BOOL, "*", 0, NULL },
     { ngx_string("access-key-id"), NGX_LITESTREAM_BASE_TEXT,
-      "s3 oss", 1, NULL },
+      "s3 oss", NGX_LITESTREAM_MASKED, NULL },
     { ngx_string("secret-access-key"), NGX_LITESTREAM_BASE_TEXT,
-      "s3 oss", 1, NULL },
+      "s3 oss", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("region"), NGX_LITESTREAM_BASE_TEXT, "s3 oss", 0, NULL },
     { ngx_string("bucket"), NGX_LITESTREAM_BASE_TEXT, "", 0, NULL },
     { ngx_string("endpoint"), NGX_LITESTREAM_BASE_TEXT, "s3 oss abs", 0, NULL },
@@ -142,16 +142,20 @@ static ngx_litestream_base_key_t  ngx_litestream_base_setting_keys[] = {
       "s3 oss", 0, NULL },
     { ngx_string("sse-customer-algorithm"), NGX_LITESTREAM_BASE_TEXT,
       "s3", 0, NULL },
-    { ngx_string("sse-customer-key"), NGX_LITESTREAM_BASE_TEXT, "s3", 1, NULL },
+    { ngx_string("sse-customer-key"), NGX_LITESTREAM_BASE_TEXT,
+      "s3", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("sse-customer-key-path"), NGX_LITESTREAM_BASE_TEXT,
       "s3", 0, NULL },
     { ngx_string("sse-kms-key-id"), NGX_LITESTREAM_BASE_TEXT, "s3", 0, NULL },
     { ngx_string("account-name"), NGX_LITESTREAM_BASE_TEXT, "abs", 0, NULL },
-    { ngx_string("account-key"), NGX_LITESTREAM_BASE_TEXT, "abs", 1, NULL },
-    { ngx_string("sas-token"), NGX_LITESTREAM_BASE_TEXT, "abs", 1, NULL },
+    { ngx_string("account-key"), NGX_LITESTREAM_BASE_TEXT,
+      "abs", NGX_LITESTREAM_PRIVATE, NULL },
+    { ngx_string("sas-token"), NGX_LITESTREAM_BASE_TEXT,
+      "abs", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("host"), NGX_LITESTREAM_BASE_TEXT, "sftp", 0, NULL },
     { ngx_string("user"), NGX_LITESTREAM_BASE_TEXT, "sftp", 0, NULL },
-    { ngx_string("password"), NGX_LITESTREAM_BASE_TEXT, "sftp nats", 1, NULL },
+    { ngx_string("password"), NGX_LITESTREAM_BASE_TEXT,
+      "sftp nats", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("key-path"), NGX_LITESTREAM_BASE_TEXT, "sftp", 0, NULL },
     { ngx_string("concurrent-writes"), NGX_LITESTREAM_BASE_BOOL,
       "sftp", 0, NULL },
@@ -160,13 +164,17 @@ static ngx_litestream_base_key_t  ngx_litestream_base_setting_keys[] = {
     { ngx_string("webdav-username"), NGX_LITESTREAM_BASE_TEXT,
       "webdav", 0, NULL },
     { ngx_string("webdav-password"), NGX_LITESTREAM_BASE_TEXT,
-      "webdav", 1, NULL },
-    { ngx_string("jwt"), NGX_LITESTREAM_BASE_TEXT, "nats", 1, NULL },
-    { ngx_string("seed"), NGX_LITESTREAM_BASE_TEXT, "nats", 1, NULL },
+      "webdav", NGX_LITESTREAM_PRIVATE, NULL },
+    { ngx_string("jwt"), NGX_LITESTREAM_BASE_TEXT,
+      "nats", NGX_LITESTREAM_PRIVATE, NULL },
+    { ngx_string("seed"), NGX_LITESTREAM_BASE_TEXT,
+      "nats", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("creds"), NGX_LITESTREAM_BASE_TEXT, "nats", 0, NULL },
-    { ngx_string("nkey"), NGX_LITESTREAM_BASE_TEXT, "nats", 1, NULL },
+    { ngx_string("nkey"), NGX_LITESTREAM_BASE_TEXT,
+      "nats", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("username"), NGX_LITESTREAM_BASE_TEXT, "nats", 0, NULL },
-    { ngx_string("token"), NGX_LITESTREAM_BASE_TEXT, "nats", 1, NULL },
+    { ngx_string("token"), NGX_LITESTREAM_BASE_TEXT,
+      "nats", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("tls"), NGX_LITESTREAM_BASE_BOOL, "nats", 0, NULL },
     { ngx_string("root-cas"), NGX_LITESTREAM_BASE_TEXTS, "nats", 0, NULL },
     { ngx_string("client-cert"), NGX_LITESTREAM_BASE_TEXT, "nats", 0, NULL },
@@ -241,7 +249,8 @@ static ngx_litestream_base_key_t  ngx_litestream_base_top_keys[] = {
       NULL, 0, NULL },
     { ngx_string("retention"), NGX_LITESTREAM_BASE_MAP,
       NULL, 0, ngx_litestream_base_retention_keys },
-    { ngx_string("heartbeat-url"), NGX_LITESTREAM_BASE_TEXT, NULL, 1, NULL },
+    { ngx_string("heartbeat-url"), NGX_LITESTREAM_BASE_TEXT,
+      NULL, NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("heartbeat-interval"), NGX_LITESTREAM_BASE_MINUTE,
       NULL, 0, NULL },
     { ngx_string("logging"), NGX_LITESTREAM_BASE_MAP,
@@ -262,7 +271,8 @@ ngx_int_t
 ngx_litestream_base_check(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *root, ngx_md5_t *md5)
 {
-    ngx_litestream_base_ctx_t  ctx;
+    ngx_litestream_base_ctx_t   ctx;
+    ngx_http_litestream_said_t  place;
 
     ctx.parse = parse;
     ctx.base = base;
@@ -281,10 +291,21 @@ ngx_litestream_base_check(ngx_litestream_parse_t *parse,
         return NGX_ERROR;
     }
 
-    if (base->literal && base->readable) {
-        ngx_log_error(NGX_LOG_WARN, parse->cf->log, 0,
-                      "secrets in \"%V\", which everybody may read, "
-                      "in %V:%ui", &base->file, &base->file, base->literal);
+    if (base->literal && (base->mode & S_IROTH)) {
+
+        ngx_memzero(&place, sizeof(ngx_http_litestream_said_t));
+
+        place.file = base->file.data;
+        place.line = base->literal->line;
+
+        ngx_litestream_said_warn(parse->cf->log, &place,
+                                 "\"%V\" is a secret in a file that "
+                                 "everybody can read (mode %04ui): say it in "
+                                 "a \"litestream_env_file\" of mode 0600, "
+                                 "and \"%V: ${NAME}\" here",
+                                 &base->literal->name,
+                                 ngx_litestream_octal(base->mode),
+                                 &base->literal->name);
     }
 
     return NGX_OK;
@@ -646,8 +667,8 @@ ngx_litestream_base_pass(ngx_litestream_base_ctx_t *ctx,
         ngx_md5_update(ctx->md5, child->name.data, child->name.len);
 
         if (ngx_litestream_base_pass(ctx, child,
-                                     secret
-                                     || ngx_litestream_base_secret(
+                                     secret ? secret
+                                            : ngx_litestream_base_secret(
                                                               &child->name))
             != NGX_OK)
         {
@@ -665,8 +686,6 @@ static ngx_int_t
 ngx_litestream_base_scalar(ngx_litestream_base_ctx_t *ctx,
     ngx_litestream_node_t *node, ngx_uint_t secret)
 {
-    ngx_str_t  *value;
-
     ngx_md5_update(ctx->md5, node->plain ? "=" : "\"", 1);
     ngx_md5_update(ctx->md5, node->value.data, node->value.len + 1);
 
@@ -676,18 +695,13 @@ ngx_litestream_base_scalar(ngx_litestream_base_ctx_t *ctx,
 
     node->secret = 1;
 
-    if (!node->expanded && ctx->base->literal == 0) {
-        ctx->base->literal = node->line;
+    if (secret == NGX_LITESTREAM_PRIVATE && !node->expanded
+        && ctx->base->literal == NULL)
+    {
+        ctx->base->literal = node;
     }
 
-    value = ngx_array_push(&ctx->parse->lcf->secrets);
-    if (value == NULL) {
-        return NGX_ERROR;
-    }
-
-    *value = node->value;
-
-    return NGX_OK;
+    return ngx_litestream_secret(ctx->parse->lcf, &node->value);
 }
 
 
@@ -779,7 +793,7 @@ ngx_litestream_base_secret(ngx_str_t *name)
                                 ngx_strlen(*part))
                 == 0)
             {
-                return 1;
+                return NGX_LITESTREAM_PRIVATE;
             }
         }
     }

@@ -11,6 +11,9 @@
 #include "ngx_litestream_base.h"
 
 
+static ngx_int_t ngx_litestream_base_param(ngx_litestream_parse_t *parse,
+    ngx_litestream_scheme_t *scheme, ngx_litestream_replica_t *replica,
+    ngx_litestream_node_t *node);
 static ngx_int_t ngx_litestream_base_defaults(ngx_litestream_parse_t *parse,
     ngx_litestream_db_t *db, ngx_uint_t said);
 static ngx_int_t ngx_litestream_base_alias(ngx_litestream_parse_t *parse,
@@ -63,6 +66,111 @@ ngx_litestream_base_find(ngx_litestream_parse_t *parse, ngx_str_t *path,
     }
 
     return NULL;
+}
+
+
+/*
+ * Gives a replica what the file says of it, when it is of the file, and of all
+ * of its type, as parameters of a litestream_replica; what it has already
+ * counts.  NGX_ERROR: it has been logged.  Any process that reads the
+ * configuration, does not block.
+ */
+
+ngx_int_t
+ngx_litestream_base_keys(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
+    ngx_litestream_replica_t *replica)
+{
+    ngx_uint_t                 i, kind;
+    ngx_litestream_base_t     *base;
+    ngx_litestream_node_t     *node;
+    ngx_litestream_base_db_t **bdb;
+
+    base = parse->lcf->base;
+
+    if (base == NULL) {
+        return NGX_OK;
+    }
+
+    bdb = base->dbs.elts;
+
+    for (i = 0; i < base->dbs.nelts; i++) {
+
+        if (said != &bdb[i]->replica) {
+            continue;
+        }
+
+        for (node = bdb[i]->params; node; node = node->next) {
+
+            if (ngx_litestream_base_param(parse, scheme, replica, node)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    for (node = base->settings; node; node = node->next) {
+
+        kind = ngx_litestream_base_of(&node->name, &scheme->type);
+
+        if (!ngx_litestream_base_is_param(node, kind)
+            || ngx_litestream_replica_key(replica, (char *) node->name.data))
+        {
+            continue;
+        }
+
+        if (ngx_litestream_base_param(parse, scheme, replica, node)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* "access-key-id: x" as "access_key_id=x", with its own line */
+
+static ngx_int_t
+ngx_litestream_base_param(ngx_litestream_parse_t *parse,
+    ngx_litestream_scheme_t *scheme, ngx_litestream_replica_t *replica,
+    ngx_litestream_node_t *node)
+{
+    u_char                      *p;
+    ngx_str_t                    args[3];
+    ngx_http_litestream_said_t   said;
+
+    if (node->value.len == 0) {
+        return NGX_OK;
+    }
+
+    args[2].len = node->name.len + 1 + node->value.len;
+    args[2].data = ngx_pnalloc(parse->cf->pool, args[2].len + 1);
+    if (args[2].data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(args[2].data, "%V=%V%Z", &node->name, &node->value);
+
+    for (p = args[2].data; *p != '='; p++) {
+        if (*p == '-') {
+            *p = '_';
+        }
+    }
+
+    ngx_str_set(&args[0], "replica");
+    args[1] = replica->url;
+
+    ngx_memzero(&said, sizeof(ngx_http_litestream_said_t));
+
+    said.args = args;
+    said.nargs = 3;
+    said.file = parse->lcf->base->file.data;
+    said.line = node->line;
+
+    return ngx_litestream_replica_params(parse, &said, scheme, replica);
 }
 
 
@@ -149,14 +257,16 @@ ngx_litestream_base_merge(ngx_litestream_parse_t *parse,
 }
 
 
-/* what the file says of all replicas, those of nginx.conf, too */
+/*
+ * what the file says of all replicas, those of nginx.conf, too, but for what
+ * is a parameter of them
+ */
 
 static ngx_int_t
 ngx_litestream_base_defaults(ngx_litestream_parse_t *parse,
     ngx_litestream_db_t *db, ngx_uint_t said)
 {
-    ngx_uint_t              i, kind;
-    ngx_litestream_key_t   *key;
+    ngx_uint_t              kind;
     ngx_litestream_node_t  *node;
 
     for (node = parse->lcf->base->settings; node; node = node->next) {
@@ -165,28 +275,15 @@ ngx_litestream_base_defaults(ngx_litestream_parse_t *parse,
 
         if (kind == NGX_LITESTREAM_BASE_OTHER
             || kind == NGX_LITESTREAM_BASE_URL
+            || ngx_litestream_base_is_param(node, kind)
             || (said && ngx_strcmp(node->name.data, "sync-interval") == 0)
             || ngx_litestream_base_named(db->settings, &node->name))
         {
             continue;
         }
 
-        key = db->replica->keys->elts;
-
-        for (i = 0; i < db->replica->keys->nelts; i++) {
-
-            if (key[i].key.len == node->name.len
-                && ngx_memcmp(key[i].key.data, node->name.data,
-                              node->name.len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (i == db->replica->keys->nelts
-            && ngx_litestream_base_link(parse->cf->pool, &db->settings, node)
-               == NULL)
+        if (ngx_litestream_base_link(parse->cf->pool, &db->settings, node)
+            == NULL)
         {
             return NGX_ERROR;
         }
@@ -247,6 +344,7 @@ ngx_litestream_base_adopt(ngx_litestream_parse_t *parse,
         said.nargs = 3;
         said.file = base->file.data;
         said.line = bdb->line;
+        said.vars = base->vars;
 
         db = ngx_litestream_db_parse(parse, &said, replica);
         if (db == NULL) {

@@ -11,31 +11,28 @@
 #include "ngx_litestream_base.h"
 
 
-static char *ngx_litestream_base_variable(ngx_litestream_parse_t *parse,
-    u_char *name, size_t len);
-
-
 /*
  * $NAME and ${NAME}, as Litestream does it, but in a value that has been
  * read, so that what is in a variable cannot be taken for YAML; and a name
- * that is not set is an error.  NGX_ERROR: it has been logged.  Any process
- * that reads the configuration, does not block.
+ * that is not set is an error.  With litestream_expand_env off nothing is
+ * done.  NGX_ERROR: it has been logged.  Any process that reads the
+ * configuration, does not block.
  */
 
 ngx_int_t
 ngx_litestream_base_expand(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *node)
 {
-    char        *value;
-    size_t       len, size, n;
-    u_char      *p, *last, *name, *out, *new;
+    size_t       len, size;
+    u_char      *p, *last, *start, *out, *new;
+    ngx_str_t    name, *value;
     ngx_pool_t  *pool;
     ngx_uint_t   brace;
 
     p = node->value.data;
     last = p + node->value.len;
 
-    if (ngx_strlchr(p, last, '$') == NULL) {
+    if (!base->vars->expand || ngx_strlchr(p, last, '$') == NULL) {
         return NGX_OK;
     }
 
@@ -58,11 +55,11 @@ ngx_litestream_base_expand(ngx_litestream_parse_t *parse,
             continue;
         }
 
-        name = p + 1;
-        brace = (*name == '{');
-        name += brace;
+        start = p + 1;
+        brace = (*start == '{');
+        start += brace;
 
-        for (p = name;
+        for (p = start;
              (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
              || (*p >= '0' && *p <= '9') || *p == '_';
              p++)
@@ -70,7 +67,7 @@ ngx_litestream_base_expand(ngx_litestream_parse_t *parse,
             /* void */
         }
 
-        if (p == name || (*name >= '0' && *name <= '9')
+        if (p == start || (*start >= '0' && *start <= '9')
             || (brace && *p != '}'))
         {
             ngx_litestream_base_error(parse, base, node->line,
@@ -80,32 +77,36 @@ ngx_litestream_base_expand(ngx_litestream_parse_t *parse,
             return NGX_ERROR;
         }
 
-        value = ngx_litestream_base_variable(parse, name, p - name);
+        name.data = start;
+        name.len = p - start;
+
+        value = ngx_litestream_vars_lookup(base->vars, &name);
 
         if (value == NULL) {
             ngx_litestream_base_error(parse, base, node->line,
-                                      "variable \"%*s\" is not set",
-                                      (size_t) (p - name), name);
+                                      "variable \"${%V}\" in \"%V\" is not "
+                                      "set, neither by \"litestream_env\", "
+                                      "nor in a \"litestream_env_file\", nor "
+                                      "in the environment nginx was started "
+                                      "with", &name, &node->name);
             return NGX_ERROR;
         }
 
         p += brace;
 
-        n = ngx_strlen(value);
-
         /* n more, and what has not been looked at fits anyway */
 
-        new = ngx_pnalloc(pool, size + n);
+        new = ngx_pnalloc(pool, size + value->len);
         if (new == NULL) {
             return NGX_ERROR;
         }
 
         ngx_memcpy(new, out, len);
-        ngx_memcpy(new + len, value, n);
+        ngx_memcpy(new + len, value->data, value->len);
 
         out = new;
-        len += n;
-        size += n;
+        len += value->len;
+        size += value->len;
     }
 
     out[len] = '\0';
@@ -114,25 +115,6 @@ ngx_litestream_base_expand(ngx_litestream_parse_t *parse,
     node->value.len = len;
 
     return NGX_OK;
-}
-
-
-/* of the environment nginx was started with */
-
-static char *
-ngx_litestream_base_variable(ngx_litestream_parse_t *parse, u_char *name,
-    size_t len)
-{
-    u_char  *key;
-
-    key = ngx_pnalloc(parse->cf->temp_pool, len + sizeof("="));
-    if (key == NULL) {
-        return NULL;
-    }
-
-    *ngx_cpymem(ngx_cpymem(key, name, len), "=", 1) = '\0';
-
-    return ngx_litestream_env((char *) key);
 }
 
 

@@ -158,10 +158,16 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
         }
     }
 
-    if (text
-        && ngx_litestream_replica_url(parse, said, db, text,
-                                      replica && !replica->literal, &full)
-           != NGX_OK)
+    if (replica && replica->literal) {
+
+        /* of a litestream.yml, whose variables have been replaced */
+
+        full = *text;
+
+    } else if (text
+               && ngx_litestream_replica_url(parse, said, db, text,
+                                             replica != NULL, &full)
+                  != NGX_OK)
     {
         return NULL;
     }
@@ -192,6 +198,10 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
     if (replica
         && ngx_litestream_replica_params(parse, said, scheme, rp) != NGX_OK)
     {
+        return NULL;
+    }
+
+    if (ngx_litestream_base_keys(parse, said, scheme, rp) != NGX_OK) {
         return NULL;
     }
 

@@ -203,6 +203,115 @@ EOF
   qr!^- path: "$dir/one/db\.sqlite3"$!m,
   qr!^    path: "$dir/replica/it's: #x"$!m ],
 
+[ 'variables of nginx.conf', "litestream_env L0=8m;
+    litestream_env_file env;
+    litestream_env KEEP=\${L0};", <<'EOF',
+l0-retention: ${L0}
+heartbeat-interval: ${MIN}
+heartbeat-url: ${PING}
+dbs:
+  - path: ${DIR}/one/db.sqlite3
+    replica: {path: '${DIR}/replica/${EMPTY}x', name: $KEEP}
+EOF
+  qr/^l0-retention: 8m$/m, qr/^heartbeat-interval: 3m$/m,
+  qr!^    path: "$dir/replica/x"$!m, qr/^    name: 9m$/m,
+  qr/^heartbeat-url: "\*\*\*"$/m, \qr/ping\.example/ ],
+
+[ 'variables that stay as they are', "litestream_expand_env off;", <<'EOF',
+dbs:
+  - path: %%TESTDIR%%/one/db.sqlite3
+    replica:
+      path: '%%TESTDIR%%/replica/${ODD}/$DIR/$/$alias'
+EOF
+  qr!^    path: "$dir/replica/\$\{ODD\}/\$DIR/\$/\$alias"$!m ],
+
+[ 'what is in a variable stays as it is', '', <<'EOF',
+dbs:
+  - path: %%TESTDIR%%/one/db.sqlite3
+    replica: {path: '%%TESTDIR%%/replica/${RAW}'}
+EOF
+  qr!^    path: "$dir/replica/\$\{L0\}\$file"$!m ],
+
+# s3
+
+[ 's3', 'litestream_expand_env off;', <<'EOF',
+dbs:
+  - path: %%TESTDIR%%/one/db.sqlite3
+    replica:
+      type: s3
+      bucket: backups
+      path: /prod/one/
+      region: eu-west-1
+      endpoint: 127.0.0.1:9000
+      access-key-id: AKIDfile
+      secret-access-key: 'v3ry$$ecret'
+      force-path-style: yes
+      skip-verify: false
+      part-size: 8MB
+      concurrency: 3
+      storage-class: STANDARD_IA
+      sse-customer-algorithm: AES256
+      sse-customer-key: ${SECRET}
+      sync-interval: 5s
+EOF
+  qr/^    type: "s3"\n    bucket: "backups"\n    path: "prod\/one"$/m,
+  qr/^    region: "eu-west-1"$/m,
+  qr/^    endpoint: "http:\/\/127\.0\.0\.1:9000"$/m,
+  qr/^    access-key-id: "\*\*\*"$/m, qr/^    secret-access-key: "\*\*\*"$/m,
+  qr/^    force-path-style: true$/m, qr/^    skip-verify: false$/m,
+  qr/^    part-size: "8000000"$/m, qr/^    concurrency: 3$/m,
+  qr/^    storage-class: "STANDARD_IA"$/m,
+  qr/^    sse-customer-algorithm: "AES256"$/m,
+  qr/^    sse-customer-key: "\*\*\*"$/m, qr/^    sync-interval: 5s$/m,
+  \qr/AKIDfile|v3ry|SECRET/ ],
+
+[ 's3, by a URL', '', <<'EOF',
+dbs:
+  - path: %%TESTDIR%%/one/db.sqlite3
+    replica:
+      url: s3://backups/one?endpoint=http%3A%2F%2F127.0.0.1%3A9000
+      region: eu-west-1
+EOF
+  qr/^    type: "s3"\n    bucket: "backups"\n    path: "one"$/m,
+  qr/^    endpoint: "http:\/\/127\.0\.0\.1:9000"$/m,
+  qr/^    region: "eu-west-1"$/m ],
+
+[ 's3, variables of nginx.conf', "litestream_env_file env;", <<'EOF',
+access-key-id: ${KEY}
+secret-access-key: ${SECRET}
+bucket: all
+dbs:
+  - path: %%TESTDIR%%/one/db.sqlite3
+    replica: {type: s3, path: one, secret-access-key: other, bucket: mine}
+  - path: %%TESTDIR%%/two/db.sqlite3
+    replica: {type: s3, path: two}
+EOF
+  qr/^    bucket: "mine"\n    path: "one"$/m,
+  qr/^    bucket: "all"\n    path: "two"$/m, \qr/AKIDenv|s3cret-of|other/,
+  qr/(?:^    access-key-id: "\*\*\*"\n.*){2}/ms,
+  qr/(?:^    secret-access-key: "\*\*\*"\n.*){2}/ms ],
+
+[ 's3, keys of all, and those of nginx.conf',
+  'litestream_replica s3://conf/x region=here access_key_id=AKIDconf
+       secret_access_key=secret-of-conf;
+    litestream_db one %%TESTDIR%%/one/db.sqlite3;
+    litestream_db two %%TESTDIR%%/two/db.sqlite3
+       replica=s3://literal/y;
+    litestream_db app %%TESTDIR%%/app/db.sqlite3
+       replica=file://%%TESTDIR%%/replica/app;', <<'EOF',
+access-key-id: AKIDfile
+secret-access-key: v3rysecret
+region: there
+endpoint: http://127.0.0.1:9000/
+bucket: not-of-a-url
+sign-payload: true
+EOF
+  qr/"conf"\n    path: "x\/one"\n    region: "here"\n    access-key-id: /m,
+  qr/"literal"\n    path: "y"\n    access-key-id: "\*\*\*"\n/m,
+  qr/^    region: "there"\n    endpoint: "http:\/\/127\.0\.0\.1:9000"$/m,
+  qr/(?:^    sign-payload: true\n.*){2}/ms,
+  \qr/(?:^    endpoint: .*){3}|v3ry|AKID|of-conf|not-of/ms ],
+
 [ 'unknown keys', "$one;", <<'EOF', 'unknown=pass',
 extra: {a: [1, 'x', {b: ~}], api-token: t0psecret}
 snapshot: {jitter: 3s}
@@ -233,6 +342,17 @@ $ENV{DIR} = $dir;
 $ENV{L0} = '7m';
 $ENV{MIN} = '2m';
 $ENV{ODD} = "it's: #x";
+$ENV{RAW} = '${L0}$file';
+
+$t->write_file('env', <<'EOF');
+L0=9m
+MIN=3m
+EMPTY=
+PING=http://ping.example/x
+KEY=AKIDenv
+SECRET='s3cret-of-$env'
+EOF
+chmod 0600, "$dir/env";
 
 for (@cases) {
     my ($name, $http, @rest) = @$_;
@@ -272,7 +392,7 @@ for (@cases) {
     }
 
     is("@refused", '', "$name: Litestream accepts it") or diag($dump);
-    is(scalar(() = $list =~ /^$dir\S+ +file/mg),
+    is(scalar(() = $list =~ /^$dir\S+ +(?:file|s3)/mg),
         scalar(() = $dump =~ /^- path: "/mg), "$name: all databases");
 }
 

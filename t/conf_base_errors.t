@@ -94,7 +94,7 @@ my @cases = (
 # variables
 
 [ 'a variable that is not set', "l0-retention: \${NGLS_NO} #!\n",
-  qr/"NGLS_NO" is not set/ ],
+  qr/"\$\{NGLS_NO\}" in "l0-retention" is not set/ ],
 (map { [ "variable $_", "l0-retention: $_ #!\n", qr/not of a variable/ ] }
     '$', '$$', '$1', '${}', '${A', '${A-b}', '1$'),
 
@@ -128,6 +128,35 @@ my @cases = (
 [ 'no alias', "dbs:\n  - path: %%TESTDIR%%/one/" . 'x' x 64 . " #!\n",
   qr/no alias/ ],
 
+# s3
+
+[ 's3 without a bucket', "$db    replica: #!\n      type: s3\n"
+    . "      path: prod/one\n", qr/type "s3" has no "bucket"/ ],
+[ 's3 without a path', "$db    replica: #!\n      type: s3\n"
+    . "      bucket: b\n", qr/its path is empty/ ],
+[ 'URL and bucket', "$db    replica:\n      url: s3://b/x\n"
+    . "      bucket: b #!\n", qr/both "url" and "bucket"/ ],
+[ 'credentials in a URL', "$db    replica: #!\n"
+    . "      url: s3://me:v3rysecret\@b/x\n", qr/credentials do not belong/ ],
+(map { my ($key, $say) = @$_;
+    [ "s3 $key", "$db    replica:\n      url: s3://b/x\n      $key #!\n", $say ]
+} [ 'endpoint: ftp://x', qr/"endpoint" of replica type "s3": it must be http/ ],
+  [ 'concurrency: 5000', qr/"concurrency" .* from 1 to 1000/ ],
+  [ 'force-path-style: "yes"', qr/true or false/ ],
+  [ 'part-size: big', qr/"part-size" must be a size/ ],
+  [ 'account-key: v3rysecret', qr/"account-key" is not of replica type "s3"/ ],
+  [ 'secret-access-key: "v3ry\u0007secret"', qr/control characters/ ]),
+[ 's3 in the URL and beside it', "$db    replica:\n"
+    . "      url: s3://b/x?region=y\n      region: z #!\n",
+  qr/"region" is said twice/ ],
+[ 'one of two keys', "$db    replica: #!\n      url: s3://b/x\n"
+    . "      secret-access-key: v3rysecret\n", qr/must be said together/ ],
+[ 'default of all', "endpoint: 'http://me:v3rysecret\@x' #!\n$db    replica:\n"
+    . "      url: s3://b/x\n", qr/credentials do not belong/ ],
+[ 'one bucket for two', "bucket: b\n$db    replica: {type: s3, path: x}\n"
+    . "  - path: %%TESTDIR%%/two/db.sqlite3\n    replica: #!\n"
+    . "      url: s3://b/x/y\n", qr/inside replica "s3:\/\/b\/x"/ ],
+
 # secrets are not said
 
 [ 'a secret in the wrong place', "$db    secret-access-key: v3rysecret #!\n",
@@ -137,7 +166,7 @@ my @cases = (
 
 );
 
-$t->plan(3 * @cases + 12);
+$t->plan(3 * @cases + 15);
 
 for (@cases) {
     my ($name, $yml, @say) = @$_;
@@ -186,11 +215,19 @@ like(($t->conf_test)[1], qr/\[emerg\].*too large/, 'too large');
 
 # a secret that everybody may read
 
-my (undef, $out) = test("secret-access-key: v3rysecret #!\n", 0644);
+my $secret = "secret-access-key: v3rysecret #!\n";
+my (undef, $out) = test($secret, 0644);
 
-like($out, qr/\[warn\].*secrets in.*base\.yml:1/, 'a file for everybody');
-unlike((test("secret-access-key: v3rysecret #!\n", 0640))[1], qr/\[warn\]/,
-    'a file for some');
+like($out, qr/\[warn\] "secret-access-key" is a secret in a file .*0644.*:1$/m,
+    'a file for everybody');
+unlike($out, qr/v3rysecret/, 'a file for everybody: the secret');
+unlike((test($secret, 0640))[1], qr/\[warn\]/, 'a file for some');
+
+$ENV{V3RY} = 'v3rysecret';
+
+for ('access-key-id: AKID', 'secret-access-key: ${V3RY}') {
+    unlike((test("$_\n", 0644))[1], qr/\[warn\]/, "a file for everybody: $_");
+}
 
 
 sub test {

@@ -23,12 +23,31 @@ ngx_strncasecmp(u_char *s1, u_char *s2, size_t n)
 }
 
 
-char *
-ngx_litestream_env(char *name)
+ngx_str_t *
+ngx_litestream_vars_lookup(void *data, ngx_str_t *name)
 {
-    return strcmp(name, "A=") == 0 ? "a: b"
-           : strcmp(name, "LONG_1=") == 0 ? "0123456789012345678901234567890"
-           : strcmp(name, "EMPTY=") == 0 ? "" : NULL;
+    ngx_uint_t  i;
+
+    static struct {
+        ngx_str_t  name;
+        ngx_str_t  value;
+    } vars[] = {
+        { ngx_string("A"), ngx_string("a: b") },
+        { ngx_string("LONG_1"), ngx_string("0123456789012345678901234567890") },
+        { ngx_string("EMPTY"), ngx_string("") },
+        { ngx_string("RAW"), ngx_string("${A}$") }
+    };
+
+    for (i = 0; i < sizeof(vars) / sizeof(vars[0]); i++) {
+
+        if (vars[i].name.len == name->len
+            && memcmp(vars[i].name.data, name->data, name->len) == 0)
+        {
+            return &vars[i].value;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -147,12 +166,16 @@ size(const char *text, int64_t bytes)
 }
 
 
+static ngx_uint_t  expand_env = 1;
+
+
 static ngx_uint_t
 expands(const char *text, const char *expected)
 {
     ngx_int_t               rc;
     ngx_litestream_base_t   base;
     ngx_litestream_node_t   node;
+    ngx_litestream_vars_t   vars;
     ngx_litestream_parse_t  parse;
     ngx_conf_t              cf;
 
@@ -160,6 +183,11 @@ expands(const char *text, const char *expected)
     memset(&node, 0, sizeof(node));
     memset(&parse, 0, sizeof(parse));
     memset(&cf, 0, sizeof(cf));
+
+    memset(&vars, 0, sizeof(vars));
+
+    vars.expand = expand_env;
+    base.vars = &vars;
 
     cf.pool = &unit_pool;
     cf.temp_pool = &unit_pool;
@@ -282,6 +310,7 @@ main(void)
     unit_ok(expands("x", "x") && expands("", "")
             && expands("$A", "a: b") && expands("${A}", "a: b")
             && expands("x${A}y$A-$EMPTY.", "xa: bya: b-.")
+            && expands("$RAW-$A", "${A}$-a: b")
             && expands("$LONG_1$LONG_1${LONG_1}x",
                        "012345678901234567890123456789001234567890123456789"
                        "012345678900123456789012345678901234567890x"),
@@ -291,6 +320,10 @@ main(void)
             && expands("${A", NULL) && expands("$1", NULL)
             && expands("$NO", NULL) && expands("${A:-x}", NULL),
             "no variables");
+
+    expand_env = 0;
+
+    unit_ok(expands("$A${A}$$NO", "$A${A}$$NO"), "litestream_expand_env off");
 
     mutations();
 
