@@ -403,7 +403,10 @@ cli_config_scalar(cli_mask_t *m, yaml_event_t *event)
 }
 
 
-/* whatever sounds like one: to show too little does no harm */
+/*
+ * whatever sounds like one, as litestream_base_config may pass any key on: to
+ * show too little does no harm
+ */
 
 static int
 cli_config_secret(const char *key, size_t len)
@@ -412,9 +415,15 @@ cli_config_secret(const char *key, size_t len)
     size_t  i;
 
     static const char  *parts[] = {
-        "secret", "password", "passwd", "passphrase", "token", "account-key",
-        "sas", "customer-key", "credential", "private", "signature", "seed",
-        "jwt", "nkey", "auth"
+        "secret", "pass", "token", "key", "sas", "credential", "private",
+        "signature", "seed", "jwt", "auth", "heartbeat-url"
+    };
+
+    /* and is none: a name of a file, or of a key */
+
+    static const char  *plain[] = {
+        "client-key", "host-key", "key-path", "sse-customer-key-path",
+        "sse-kms-key-id"
     };
 
     if (len >= sizeof(name)) {
@@ -427,8 +436,10 @@ cli_config_secret(const char *key, size_t len)
 
     name[len] = '\0';
 
-    if (strcasecmp(name, "access-key") == 0) {
-        return 1;
+    for (i = 0; i < sizeof(plain) / sizeof(char *); i++) {
+        if (strcmp(name, plain[i]) == 0) {
+            return 0;
+        }
     }
 
     for (i = 0; i < sizeof(parts) / sizeof(char *); i++) {

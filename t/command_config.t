@@ -6,6 +6,7 @@
 use warnings;
 use strict;
 
+use Cwd qw/ abs_path /;
 use Test::More;
 
 BEGIN { use FindBin; chdir($FindBin::Bin); }
@@ -15,7 +16,7 @@ use Test::Litestream;
 use Test::Litestream::CLI;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(24);
+    ->has_daemon(qw/litestream sqlite3/)->plan(26);
 
 my $dir = $t->testdir;
 
@@ -91,6 +92,7 @@ my $text = $t->read_file($yml);
 chmod 0600, $yml;
 $t->write_file($yml, $text . <<'EOF');
 access-key-id: AKID
+sse-kms-key-id: shown
 secret-access-key: sEcret1
 "Account_Key": 'sEcret2'
 password: |
@@ -109,14 +111,35 @@ EOF
 ($rc, $out, $err) = cli($t, 'config', 'app');
 
 is("$rc$err", '0', 'down: exit code');
-unlike($out, qr/sEc|ret\d|e\@t8/, 'no secret') or diag($out);
-is(() = $out =~ /\*\*\*/g, 9, 'masks');
-like($out, qr/^access-key-id: AKID$/m, 'what is none is shown');
+unlike($out, qr/sEc|ret\d|e\@t8|AKID/, 'no secret') or diag($out);
+is(() = $out =~ /\*\*\*/g, 10, 'masks');
+like($out, qr/^sse-kms-key-id: shown$/m, 'what is none is shown');
 like($out, qr!://me:\*\*\*\@host/path$!m, 'a URL');
 like($out, qr/x\?region=here&secret-access-key=\*\*\*&endpoint=there$/m,
     'parameters of a URL');
 like($out, qr/^after: seen$/m, 'to the end');
 unlike($out, qr/\e/, 'no control character');
+
+# all that the module takes for a secret
+
+my %secret;
+
+for (qw/ s3 base_key /) {
+    my $code = $t->read_file(abs_path('../ngx_litestream_module')
+        . "/ngx_litestream_$_.c");
+
+    $secret{$1} = 1
+        while $code =~ /ngx_string\("([a-z0-9-]+)"\),[^{}]*?
+            NGX_LITESTREAM_(?:MASKED|PRIVATE)\b/gx;
+}
+
+my @secrets = sort keys %secret;
+
+cmp_ok(scalar @secrets, '>', 10, 'names of secrets');
+
+$t->write_file($yml, join '', map { "$_: sEcret\n" } @secrets);
+is(join(' ', (cli($t, 'config', 'app'))[1] =~ /^([a-z-]+): (?:! )?'\*\*\*'$/mg),
+    "@secrets", 'each of them is masked');
 
 # it is a link to something else
 
