@@ -28,7 +28,9 @@ static ngx_uint_t ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb,
     char *error);
 static void ngx_litestream_probe_done(ngx_litestream_call_t *call);
 static void ngx_litestream_probe_again(ngx_event_t *ev);
+static void ngx_litestream_listed(ngx_litestream_rdb_t *rdb, int64_t at);
 static void ngx_litestream_list_done(ngx_litestream_call_t *call);
+static void ngx_litestream_list_again(ngx_event_t *ev);
 static void ngx_litestream_poll_done(ngx_litestream_call_t *call);
 static ngx_int_t ngx_litestream_list_value(void *data, ngx_uint_t depth,
     ngx_str_t *key, ngx_str_t *value);
@@ -708,6 +710,10 @@ ngx_litestream_list_value(void *data, ngx_uint_t depth, ngx_str_t *key,
             rdb->st.last_sync_at = e->last_sync_at;
         }
 
+        if (e->last_sync_at && !rdb->synced) {
+            ngx_litestream_listed(rdb, e->last_sync_at);
+        }
+
         break;
     }
 
@@ -716,6 +722,38 @@ ngx_litestream_list_value(void *data, ngx_uint_t depth, ngx_str_t *key,
     e->txid = 0;
 
     return NGX_OK;
+}
+
+
+/*
+ * Litestream has synced it since its start, by itself.  With many databases
+ * that comes before their turn to be asked for a sync, which then costs time
+ * that the others need.
+ */
+
+static void
+ngx_litestream_listed(ngx_litestream_rdb_t *rdb, int64_t at)
+{
+    if (!rdb->running || rdb->syncing || rdb->fault || rdb->ino == 0
+        || !ngx_queue_empty(&rdb->next) || rdb->want.next == NULL)
+    {
+        return;
+    }
+
+    ngx_queue_remove(&rdb->want);
+    rdb->want.next = NULL;
+    rdb->wanted = 0;
+
+    rdb->synced = 1;
+    rdb->st.last_sync_at = at;
+    rdb->st.in_place = 1;
+    rdb->st.state = NGX_LITESTREAM_DB_REPLICATING;
+    rdb->st.error[0] = '\0';
+
+    /* how far is not said, but the replica is not empty */
+
+    ngx_litestream_memory_seen(rdb, 1);
+    ngx_litestream_status_db_write(rdb);
 }
 
 
@@ -737,6 +775,31 @@ ngx_litestream_list_done(ngx_litestream_call_t *call)
 
     (void) ngx_litestream_yaml_read(call->body, call->len,
                                     ngx_litestream_list_value, &e);
+
+    /* many wait for their first sync: a second is long */
+
+    if (!ngx_queue_empty(&rg->want) && !rg->probe.timer_set) {
+        rg->probe.handler = ngx_litestream_list_again;
+        rg->probe.data = rg;
+        rg->probe.log = ngx_litestream_sup->log;
+        ngx_add_timer(&rg->probe, 250);
+    }
+}
+
+
+static void
+ngx_litestream_list_again(ngx_event_t *ev)
+{
+    ngx_litestream_rgroup_t  *rg;
+
+    rg = ev->data;
+
+    if (rg->state == NGX_LITESTREAM_UP) {
+        ngx_litestream_poll(rg);
+
+    } else {
+        ngx_litestream_probe(rg);
+    }
 }
 
 
