@@ -394,6 +394,8 @@ uint64_t ngx_litestream_id(ngx_str_t *path);
 /* "000000000000002a-000000000000002a.ltx": NGX_OK and both ends */
 ngx_int_t ngx_litestream_ltx_name(u_char *name, size_t len, uint64_t *min,
     uint64_t *max);
+ngx_int_t ngx_litestream_ltx_range(u_char *name, size_t len, uint64_t *min,
+    uint64_t *max);
 
 /* 16 hex digits; RFC 3339 with any fraction to ms since 1970, -1: bad */
 ngx_int_t ngx_litestream_txid(u_char *p, size_t len, uint64_t *txid);

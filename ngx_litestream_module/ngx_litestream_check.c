@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 
-static void ngx_litestream_check_run(ngx_litestream_job_t *job);
+static void ngx_litestream_checking(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_check_done(ngx_litestream_job_t *job);
 static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
     uint32_t *meta, ngx_int_t *wal);
@@ -47,6 +47,17 @@ ngx_litestream_check(ngx_litestream_rdb_t *rdb)
 
     rdb->cleared = 0;
 
+    if (ngx_litestream_batch_fits(rdb)) {
+
+        if (ngx_litestream_batch_add(rdb) != NGX_OK) {
+            ngx_litestream_retry(rdb);
+            return;
+        }
+
+        ngx_litestream_checking(rdb);
+        return;
+    }
+
     job = ngx_litestream_job_new("check", rdb);
 
     if (job == NULL) {
@@ -61,14 +72,22 @@ ngx_litestream_check(ngx_litestream_rdb_t *rdb)
                                         sizeof(job->in.text));
 
     rdb->job = job;
+
+    ngx_litestream_checking(rdb);
+
+    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_PLACE);
+}
+
+
+static void
+ngx_litestream_checking(ngx_litestream_rdb_t *rdb)
+{
     rdb->checking = 1;
 
     if (!rdb->fault && rdb->st.state != NGX_LITESTREAM_DB_NEW) {
         rdb->st.state = NGX_LITESTREAM_DB_CHECKING;
         ngx_litestream_status_db_write(rdb);
     }
-
-    ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_PLACE);
 }
 
 
@@ -166,7 +185,13 @@ ngx_litestream_has_seq(ngx_litestream_db_t *db, uint32_t *seq)
 }
 
 
-static void
+/*
+ * In a job, which may wait for the storage as long as it likes: looks at the
+ * database job->rdb and at its replica, and puts what it has seen into
+ * job->result.
+ */
+
+void
 ngx_litestream_check_run(ngx_litestream_job_t *job)
 {
     ngx_int_t               rc, wal;
@@ -208,7 +233,11 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
         }
     }
 
-    if (ngx_litestream_list(job, &list) != NGX_OK) {
+    if ((ngx_litestream_batch_fits(job->rdb)
+         ? ngx_litestream_list_dir(job, &list)
+         : ngx_litestream_list(job, &list))
+        != NGX_OK)
+    {
         return;
     }
 
@@ -234,22 +263,39 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
 static void
 ngx_litestream_check_done(ngx_litestream_job_t *job)
 {
+    ngx_int_t  rc;
+
+    rc = !job->has_result ? NGX_ERROR : NGX_OK;
+
+    job->rdb->job = NULL;
+
+    ngx_litestream_check_judge(job->rdb, &job->result,
+                               job->gone ? NGX_ABORT : rc);
+}
+
+
+/*
+ * Judges what a job has brought: the database is cleared, or in error and to
+ * be compared again.  rc: NGX_OK, NGX_ERROR when the job brought nothing, and
+ * NGX_ABORT when it was told to end, which is nobody's fault.  Supervisor,
+ * does not block.
+ */
+
+void
+ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_job_msg_t *res, ngx_int_t rc)
+{
     char                          *url, when[32];
     unsigned long long             local, replica;
-    ngx_litestream_rdb_t          *rdb;
     ngx_litestream_check_e         verdict;
-    ngx_litestream_job_msg_t      *res;
     ngx_litestream_check_facts_t   f;
 
-    rdb = job->rdb;
-    res = &job->result;
-
-    rdb->job = NULL;
     rdb->checking = 0;
+    rdb->slow = 0;
 
-    if (!job->has_result || res->rc != NGX_OK) {
+    if (rc != NGX_OK || res->rc != NGX_OK) {
 
-        if (!job->gone) {
+        if (rc != NGX_ABORT) {
             ngx_litestream_db_error(rdb, "not replicated: %s", res->text);
         }
 

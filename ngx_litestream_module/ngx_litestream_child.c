@@ -141,7 +141,7 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
 
         cleared += rdb->cleared;
         kept += (rdb->kept && rdb->cleared);
-        pending += rdb->checking;
+        pending += (rdb->checking && !rdb->slow);
         other += (rdb->cleared != rdb->running);
     }
 

@@ -42,7 +42,7 @@ ngx_litestream_job_init(ngx_cycle_t *cycle)
 
     ngx_litestream_process_init();
 
-    for (n = 0; n <= NGX_LITESTREAM_JOB_VERIFY; n++) {
+    for (n = 0; n < NGX_LITESTREAM_JOB_CLASSES; n++) {
         ngx_queue_init(&ngx_litestream_sup->waiting[n]);
     }
 

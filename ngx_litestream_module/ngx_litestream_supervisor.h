@@ -71,6 +71,7 @@
 typedef struct ngx_litestream_proc_s    ngx_litestream_proc_t;
 typedef struct ngx_litestream_job_s     ngx_litestream_job_t;
 typedef struct ngx_litestream_call_s    ngx_litestream_call_t;
+typedef struct ngx_litestream_batch_s   ngx_litestream_batch_t;
 typedef struct ngx_litestream_rdb_s     ngx_litestream_rdb_t;
 typedef struct ngx_litestream_rgroup_s  ngx_litestream_rgroup_t;
 typedef struct ngx_litestream_guard_s   ngx_litestream_guard_t;
@@ -113,6 +114,7 @@ typedef struct {
 #define NGX_LITESTREAM_JOB_ANSWER     4
 #define NGX_LITESTREAM_JOB_LOG        5
 #define NGX_LITESTREAM_JOB_SILENT     6   /* the storage is: why */
+#define NGX_LITESTREAM_JOB_ITEM       7   /* of several, index tells which */
 
 
 /* of jobs, those that are limited in number: each class by itself */
@@ -120,6 +122,8 @@ typedef struct {
 #define NGX_LITESTREAM_JOB_ANY        0   /* not limited */
 #define NGX_LITESTREAM_JOB_PLACE      1   /* restores, checks */
 #define NGX_LITESTREAM_JOB_VERIFY     2
+#define NGX_LITESTREAM_JOB_SLOW       3   /* checks that have not ended */
+#define NGX_LITESTREAM_JOB_CLASSES    4
 
 
 typedef struct {
@@ -138,7 +142,7 @@ typedef struct {
     uint32_t                     seq;     /* has _litestream_seq */
     uint32_t                     meta;    /* has a meta directory */
     uint32_t                     torn;    /* its WAL has lost commits */
-    uint32_t                     pad;
+    uint32_t                     index;   /* of an item */
     uint32_t                     ms[4];
     char                         text[1024];
 } ngx_litestream_job_msg_t;
@@ -274,6 +278,7 @@ struct ngx_litestream_rdb_s {
 
     unsigned                     placed:1;    /* in place, or proven new */
     unsigned                     checking:1;
+    unsigned                     slow:1;  /* has been so for a while */
     unsigned                     cleared:1;   /* may be replicated */
     unsigned                     kept:1;  /* is so over a restart */
     unsigned                     running:1;   /* in the running process */
@@ -310,9 +315,11 @@ struct ngx_litestream_rgroup_s {
     time_t                       second;
     char                         last[256];   /* what it said at last */
 
+    ngx_litestream_batch_t      *batch;   /* of checks, still to be filled */
+
     ngx_queue_t                  calls;
     ngx_queue_t                  want;    /* rdbs that want a sync */
-    ngx_uint_t                   jobs[3]; /* running, of each class */
+    ngx_uint_t                   jobs[NGX_LITESTREAM_JOB_CLASSES];
     ngx_uint_t                   syncs;
     ngx_uint_t                   misses;  /* answers missed in a row */
 
@@ -349,8 +356,11 @@ typedef struct {
     pid_t                        master;
     ngx_uint_t                   workers; /* of our master */
     ngx_uint_t                   others;  /* of another one, in an upgrade */
-    ngx_uint_t                   jobs[3];     /* running, of each class */
-    ngx_queue_t                  waiting[3];  /* jobs */
+
+    /* jobs: how many run of each class, and which ones wait */
+
+    ngx_uint_t                   jobs[NGX_LITESTREAM_JOB_CLASSES];
+    ngx_queue_t                  waiting[NGX_LITESTREAM_JOB_CLASSES];
     int                          report;  /* pipe to the master, or -1 */
     char                         version[32];
 
@@ -490,6 +500,14 @@ void ngx_litestream_place_prepare(ngx_litestream_job_t *job);
 
 void ngx_litestream_check(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_recheck(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_check_run(ngx_litestream_job_t *job);
+void ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_job_msg_t *res, ngx_int_t rc);
+
+/* ngx_litestream_batch.c */
+
+ngx_uint_t ngx_litestream_batch_fits(ngx_litestream_rdb_t *rdb);
+ngx_int_t ngx_litestream_batch_add(ngx_litestream_rdb_t *rdb);
 
 /* ngx_litestream_guard.c */
 
@@ -525,6 +543,8 @@ uint64_t ngx_litestream_newest(ngx_litestream_db_t *db, uint32_t *meta,
 /* ngx_litestream_ltx.c: in jobs */
 
 ngx_int_t ngx_litestream_list(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list);
+ngx_int_t ngx_litestream_list_dir(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list);
 int64_t ngx_litestream_restored_size(ngx_litestream_db_t *db,
     ngx_litestream_list_t *list);

@@ -51,6 +51,30 @@ ngx_litestream_id(ngx_str_t *path)
 ngx_int_t
 ngx_litestream_ltx_name(u_char *name, size_t len, uint64_t *min, uint64_t *max)
 {
+    uint64_t  a, b;
+
+    if (ngx_litestream_ltx_range(name, len, &a, &b) != NGX_OK
+        || a == 0 || a > b)
+    {
+        return NGX_ERROR;
+    }
+
+    *min = a;
+    *max = b;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The same for whatever Litestream takes for such a name and lists, ranges
+ * that cannot be among them.
+ */
+
+ngx_int_t
+ngx_litestream_ltx_range(u_char *name, size_t len, uint64_t *min,
+    uint64_t *max)
+{
     size_t    i;
     uint64_t  a, b;
 
@@ -75,10 +99,6 @@ ngx_litestream_ltx_name(u_char *name, size_t len, uint64_t *min, uint64_t *max)
                                NGX_LITESTREAM_TXID_LEN, &b)
            != NGX_OK)
     {
-        return NGX_ERROR;
-    }
-
-    if (a == 0 || a > b) {
         return NGX_ERROR;
     }
 

@@ -13,13 +13,14 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::Storage;
 
 my $t = Test::Litestream->new()->has(qw/http/)
     ->has_daemon(qw/litestream sqlite3/)->plan(21);
 
 my $dir = $t->testdir;
 
-$t->fake();
+my $storage = Test::Litestream::Storage->new($t);
 
 $t->write_file_expand('nginx.conf', <<'EOC');
 
@@ -65,18 +66,17 @@ back('denied');
 
 # it says nothing at all, and then that it has gone
 
-$t->fake_mode('ltx: hang');
-$t->write_file('fake/calls', '');
+$storage->mode("hang $replica/");
 
 away('silent');
 is($t->waitforstate('app', 'checking'), 'checking', 'silent: state');
 is($t->database('app')->{error}, undef, 'silent: nothing is known');
-$t->fake_mode('ltx: stderr Error: connection lost', 'ltx: exit 1');
-kill 'KILL', map { $_->[0] } grep { $_->[2] =~ /^ltx/ } $t->fake_calls;
+chmod 0000, $replica;
+$storage->mode();
 ok($t->waituntil(sub {
-    ($t->database('app')->{error} // '') =~ /connection lost/
+    ($t->database('app')->{error} // '') =~ /permission denied/
 }, 20), 'silent: why');
-$t->fake_mode();
+chmod 0755, $replica;
 back('silent');
 
 
@@ -84,7 +84,7 @@ sub away {
     my ($name) = @_;
 
     my $begin = $t->now;
-    my ($rc, $err) = $t->try_run();
+    my ($rc, $err) = $t->try_run(env => $storage->env);
 
     is($rc, 0, "$name: nginx starts") or diag($err);
     cmp_ok($t->now - $begin, '<', $t->ceiling(30),

@@ -24,7 +24,7 @@ my $dir = $t->testdir;
 my ($user, $group, $uid, $gid) = $t->user;
 my $worker_uid = ($t->worker_user)[2];
 
-$t->fake('ltx: times 1', 'ltx: sleep 600000');
+$t->fake('restore: times 1', 'restore: sleep 600000');
 
 $t->write_file_expand('nginx.conf', <<'EOF');
 
@@ -79,13 +79,16 @@ is(join(' ', @{ $t->uid_of($super)->{uid} }), join(' ', ($>) x 4),
 is(join(' ', @{ $t->uid_of(($t->worker_pids)[0])->{uid} }),
     join(' ', ($worker_uid) x 4), 'workers are the user of nginx');
 
-# a job that compares the database, and the program that it runs
+# a job that verifies the database, and the program that it runs
 
+$t->waitforstate('app', 'replicating', 30);
+
+my $verify = http_post('/litestream/verify/app', '', start => 1);
 my $program;
 
 ok($t->waituntil(sub {
     ($program) = map { children($_) } $t->job_pids;
-    return $program && cmdline($program) =~ / ltx /;
+    return $program && cmdline($program) =~ / restore /;
 }), 'a job');
 
 my $job = proc_stat($program)->{ppid};
@@ -109,9 +112,16 @@ ok($t->waituntil(sub { !alive($job) && !alive($program) }),
 
 # Litestream
 
-is($t->waitforstate('app', 'replicating', 30), 'replicating', 'replicating');
+my $pid;
 
-my ($pid) = $t->litestream_pids;
+$t->waituntil(sub {
+    my $st = $t->status;
+
+    ($pid) = $t->litestream_pids;
+    return $pid && $st && ($st->{litestream}[0]{pid} // 0) == $pid;
+}, 30);
+
+is($t->waitforstate('app', 'replicating', 30), 'replicating', 'replicating');
 
 identity('Litestream', $pid);
 environment_of('Litestream', $pid);

@@ -13,6 +13,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::Storage;
 
 my $n = 6;
 
@@ -23,7 +24,11 @@ my $dir = $t->testdir;
 my $dbs = '';
 
 $t->db_dir($_) for qw/ app replica /;
-$t->fake('ltx: sleep 700');
+$t->fake();
+
+my $storage = Test::Litestream::Storage->new($t);
+
+$storage->mode('sleep 700 /replica/');
 
 for (1 .. $n) {
     Test::Litestream::DB->make("$dir/app/$_.db", rows => $_);
@@ -57,12 +62,12 @@ $dbs
 
 EOC
 
-$t->run();
+$t->run(env => $storage->env);
 
 ok($t->waituntil(sub { replicating() > 0 }, 20), 'the first ones');
 ok($t->waituntil(sub { replicating() == $n }, 20), 'all of them');
 
-is(scalar(grep { $_->[2] =~ /^ltx/ } $t->fake_calls), $n,
+is(scalar(grep { m!/replica/! } $storage->opened('/ltx/0')), $n,
     'each was compared once');
 is(scalar(grep { $_->[2] =~ /^replicate/ } $t->fake_calls), 2, 'two starts');
 

@@ -55,13 +55,15 @@ $t->db_dir('replica');
 
 # a job
 
-$t->fake_mode("ltx: stderr Error: GET http://me:$lost\@host/x failed",
-    'ltx: exit 1');
 $t->run();
+$t->waitforstate('app', 'replicating');
+$t->fake_mode("restore: stderr Error: GET http://me:$lost\@host/x failed",
+    'restore: exit 1');
 
-is($t->waitforstate('app', 'error'), 'error', 'job: an error');
-like($t->database('app')->{error}, qr!GET http://me:\*+\@host/x failed!,
-    'job: its reason');
+is(response(http_post('/litestream/verify/app'))->{status}, 503,
+    'job: an error');
+like($t->database('app')->{verify}{error},
+    qr!GET http://me:\*+\@host/x failed!, 'job: its reason');
 ok(!leaked(), 'job: without the password');
 
 # Litestream: lines, the reason of its end
@@ -74,9 +76,10 @@ $t->fake_mode('stdout before',
     "stdout a\tb\e[31m",
     "stderr Error: sftp://me:$lost\@host: no",
     'exit 1');
+kill 'KILL', $t->litestream_pids;
 
 ok($t->waituntil(sub {
-    $t->status()->{litestream}[0]{last_exit}
+    ($t->status()->{litestream}[0]{last_exit} // '') =~ /code 1/
 }, 20), 'Litestream: an end');
 is($t->status()->{litestream}[0]{last_exit},
     'exited with code 1: Error: sftp://me:***@host: no',
