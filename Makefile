@@ -31,9 +31,9 @@ PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 TEST_PACKAGES = systemd groff-base
 
 SOURCES = $(wildcard ngx_litestream_module/*.[ch])
-CHECKED = $(SOURCES) $(wildcard cli/*.[ch] t/unit/*.[ch])
+CHECKED = $(SOURCES) $(wildcard cli/*.[ch] t/unit/*.[ch] bench/*.c)
 SCRIPTS = config .ci/run $(wildcard tools/*)
-PERL    = $(wildcard t/*.t t/lib/Test/*.pm t/lib/Test/*/*.pm t/bin/*)
+PERL    = $(wildcard t/*.t t/lib/Test/*.pm t/lib/Test/*/*.pm t/bin/* bench/run)
 UNITS   = $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
 
 MODULE = build/ngx_litestream_module.so
@@ -50,7 +50,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: all deps packages test-packages run test test-all check style unit \
-	prove sanitize valgrind install clean distclean FORCE
+	prove sanitize valgrind bench install clean distclean FORCE
 
 all: $(MODULE) $(COMMAND) build/litestream
 
@@ -233,6 +233,15 @@ valgrind: all test-packages build/rclone
 	    rc=$$?; cat build/valgrind/*.log >build/valgrind.log; \
 	    cat build/valgrind.log; [ $$rc = 0 ] && [ ! -s build/valgrind.log ]
 	@echo "all tests passed under valgrind"
+
+
+# speed and memory, side by side with Litestream and nginx alone
+
+bench: all build/load
+	@TEST_NGINX_BINARY='$(NGINX_BINARY)' ROWS='$(ROWS)' bench/run
+
+build/load: bench/load.c
+	@$(CC) -g -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
 
 
 install: all
