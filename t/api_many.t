@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# A thousand databases: metrics, status and config are whole, and quick.
+# A thousand databases: metrics, status and config are whole.
 
 use warnings;
 use strict;
@@ -18,7 +18,7 @@ use File::Copy qw/ copy /;
 use constant N => 1000;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(11);
+    ->has_daemon(qw/litestream sqlite3/)->plan(8);
 
 my $dir = $t->testdir;
 my @alias = map { sprintf 'db%03d', $_ } 0 .. N - 1;
@@ -65,23 +65,7 @@ $t->run();
 ok($t->waituntil(sub { ($t->status || {})->{ready} }, 60), 'ready');
 
 for my $uri (qw/ metrics status config /) {
-    my ($best, $body) = (1e9, '');
-
-    # the best of many: other processes take their share
-
-    $t->waituntil(sub {
-        my $begin = $t->now;
-        my $text = http_get("/litestream/$uri");
-        my $took = $t->now - $begin;
-
-        $best = $took if $took < $best;
-        $body = response($text)->{body};
-
-        return $best < $t->ceiling(0.02);
-    }, 30);
-
-    cmp_ok($best, '<', $t->ceiling(0.02), "$uri: within 20 ms");
-    note("$uri: $best s, " . length($body) . ' bytes');
+    my $body = response(http_get("/litestream/$uri"))->{body};
 
     if ($uri eq 'metrics') {
         my ($m, @wrong) = metrics($body);

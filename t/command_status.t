@@ -134,7 +134,8 @@ is($t->waitforstate('app', 'error'), 'error', 'deleted');
 ($rc, $out) = cli($t, 'status');
 
 is($rc, 1, 'an error: exit code');
-like($out, qr/^app +error .*\n    error: .*was deleted/m, 'an error');
+like($out, qr/^app +error .*\n    error: .*(was deleted|is missing)/m,
+    'an error');
 is((cli($t, 'status', 'later'))[0], 0, 'not that of another');
 same('app');
 

@@ -25,12 +25,14 @@ my $db = $t->db('app', rows => 5000);
 my $bad = $t->db('bad', rows => 5000);
 
 $bad->sql(<<'SQL');
+.dbconfig defensive off
 CREATE INDEX i ON t (v);
 PRAGMA writable_schema = ON;
 UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (v) WHERE id < 0'
     WHERE name = 'i';
 SQL
 $bad->sql(<<'SQL');
+.dbconfig defensive off
 UPDATE t SET v = 'not in the index' WHERE id = 5;
 PRAGMA writable_schema = ON;
 UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (v)' WHERE name = 'i';
