@@ -275,13 +275,20 @@ sub own_socket {
 }
 
 
+# a path of the configuration, what SQLite keeps beside it, or what is below it
+# or its meta directory
+
 sub own_file {
     my ($name, $conf) = @_;
 
-    for (@{ $conf->{paths} }) {
-        my $meta = dirname($_) . '/.' . basename($_) . '-litestream';
-        return 1 if $name =~ m!^\Q$_\E(-wal|-shm|-journal|/.*)?$!
-                    || $name =~ m!^\Q$meta\E/!;
+    my $own = $conf->{own} //= { map { ($_ => 1,
+        dirname($_) . '/.' . basename($_) . '-litestream' => 1) }
+        @{ $conf->{paths} } };
+
+    return 1 if $own->{ $name =~ s/-(wal|shm|journal)$//r };
+
+    while ($name =~ s!/[^/]*$!!) {
+        return 1 if $own->{$name};
     }
 
     return 0;
