@@ -18,7 +18,7 @@ use File::Copy qw/ copy /;
 use constant N => 1000;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(8);
+    ->has_daemon(qw/litestream sqlite3/)->plan(9);
 
 my $dir = $t->testdir;
 my @alias = map { sprintf 'db%03d', $_ } 0 .. N - 1;
@@ -97,3 +97,7 @@ my $r = response(http_end($s));
 
 is(length $r->{body}, $r->{headers}{'content-length'}, 'read slowly');
 is($t->api('ready')->{ready}, 1, 'ready still');
+
+# a stop leaves a second for the last syncs of them all, a quit what they need
+
+ok($t->quit(ceiling => 90), 'quit');
