@@ -604,7 +604,9 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
     pfd.fd = job->fd;
     pfd.events = POLLIN;
 
-    while (left) {
+    /* also with nothing to hold: an end before the start is a failure */
+
+    while (left || page->pid == 0) {
 
         /* the supervisor says nothing: this is its end */
 
@@ -623,8 +625,12 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
             }
         }
 
-        if (left && (ngx_msec_int_t) (ngx_litestream_hold_now() - limit) >= 0)
-        {
+        if ((ngx_msec_int_t) (ngx_litestream_hold_now() - limit) >= 0) {
+
+            if (left == 0) {
+                return;
+            }
+
             left -= ngx_litestream_guard_expire(job, held, n);
             limit += 1000;
         }
