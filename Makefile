@@ -50,7 +50,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: all deps packages test-packages run test test-all check style unit \
-	prove sanitize valgrind bench install clean distclean FORCE
+	symbols prove sanitize valgrind bench install clean distclean FORCE
 
 all: $(MODULE) $(COMMAND) build/litestream
 
@@ -155,7 +155,7 @@ prove: all test-packages build/rclone
 		prove --state=failed,save -It/lib; }
 	@rm -f .prove
 
-check: style unit
+check: style unit symbols
 
 style: packages
 	@tools/check-style $(CHECKED) $(SCRIPTS) $(PERL)
@@ -166,6 +166,14 @@ style: packages
 
 unit: $(UNITS)
 	@prove -e '' $(UNITS)
+
+# The .so exports what nginx looks up in it, and nothing that another module
+# or library could be bound to.
+
+symbols: $(MODULE)
+	@nm -D --defined-only $(MODULE) | sed 's/.* //' | sort >build/symbols
+	@printf '%s\n' ngx_module_names ngx_module_order ngx_modules \
+	    | diff - build/symbols && echo "symbols: ok"
 
 # Each t/unit/NAME.c is a program, which may include sources of the module.
 # A line " * CFLAGS: ..." in it is added to the command.  nginx's headers

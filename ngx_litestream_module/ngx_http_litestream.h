@@ -14,6 +14,8 @@
 
 #include "ngx_litestream.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* a directive as it was said; looked at when all of them have been read */
 
@@ -461,6 +463,9 @@ void ngx_cdecl ngx_litestream_said_error(ngx_log_t *log,
     ngx_http_litestream_said_t *said, ngx_err_t err, const char *fmt, ...);
 void ngx_cdecl ngx_litestream_said_warn(ngx_log_t *log,
     ngx_http_litestream_said_t *said, const char *fmt, ...);
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_HTTP_LITESTREAM_H_INCLUDED_ */

@@ -15,6 +15,8 @@
 #include "ngx_litestream.h"
 #include "ngx_http_litestream.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* arguments, as bits */
 
@@ -181,6 +183,9 @@ ngx_uint_t ngx_http_litestream_api_error(ngx_http_litestream_api_t *ctx,
 
 ngx_int_t ngx_http_litestream_api_send(ngx_http_request_t *r,
     ngx_uint_t status, ngx_http_litestream_json_t *json);
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_HTTP_LITESTREAM_API_H_INCLUDED_ */

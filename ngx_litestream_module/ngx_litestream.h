@@ -14,6 +14,10 @@
 
 #include "ngx_litestream_shared.h"
 
+/* what is declared here is of this module alone, a .so does not export it */
+#pragma GCC visibility push(hidden)
+
+
 /* the one Litestream that the generated files are written for */
 #define NGX_LITESTREAM_BIN_VERSION    "0.5.17"
 
@@ -419,6 +423,9 @@ ngx_litestream_conf_t *ngx_litestream_get_conf(ngx_cycle_t *cycle);
 
 extern ngx_module_t  ngx_litestream_module;
 extern ngx_module_t  ngx_http_litestream_module;
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_LITESTREAM_H_INCLUDED_ */

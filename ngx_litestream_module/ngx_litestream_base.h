@@ -16,6 +16,8 @@
 #include "ngx_litestream.h"
 #include "ngx_http_litestream.h"
 
+#pragma GCC visibility push(hidden)
+
 
 /* what a key of a replica is to a replica of some type */
 
@@ -79,6 +81,9 @@ int64_t ngx_litestream_base_size(ngx_str_t *value);
 
 void ngx_cdecl ngx_litestream_base_error(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_uint_t line, const char *fmt, ...);
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_LITESTREAM_BASE_H_INCLUDED_ */

@@ -17,6 +17,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 
 #define NGX_LITESTREAM_VERSION        "0.1.0"
 
@@ -244,6 +246,9 @@ typedef struct {
     uint32_t                   pad2;
     char                       error[NGX_LITESTREAM_ERROR_LEN];
 } ngx_litestream_msg_t;
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_LITESTREAM_SHARED_H_INCLUDED_ */

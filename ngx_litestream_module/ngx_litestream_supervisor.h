@@ -18,6 +18,8 @@
 #include <curl/curl.h>
 #include <sqlite3.h>
 
+#pragma GCC visibility push(hidden)
+
 
 /* delays of a child that keeps ending, and when they start anew */
 #define NGX_LITESTREAM_BACKOFF_MIN    1000
@@ -751,6 +753,9 @@ ngx_uint_t ngx_litestream_next_state(ngx_uint_t state, ngx_uint_t event);
 
 ngx_msec_t ngx_litestream_next_delay(ngx_uint_t *deaths, ngx_uint_t was_up,
     ngx_msec_t up);
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_LITESTREAM_SUPERVISOR_H_INCLUDED_ */
