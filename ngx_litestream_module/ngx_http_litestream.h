@@ -54,6 +54,7 @@ typedef struct {
     ngx_http_litestream_said_t   bin;
     ngx_http_litestream_said_t   state_path;
     ngx_http_litestream_said_t   restore;
+    ngx_http_litestream_said_t   shutdown_timeout;
     ngx_http_litestream_said_t   log;
 
     ngx_open_file_t             *log_file;   /* NULL: the cycle's log */
@@ -218,6 +219,19 @@ typedef struct {
 ngx_int_t ngx_http_litestream_level(ngx_litestream_parse_t *parse,
     ngx_http_litestream_srv_conf_t *lscf,
     ngx_http_litestream_srv_conf_t *outer);
+
+/*
+ * ngx_http_litestream_value.c: what litestream_restore, _shutdown_timeout and
+ * _log of http{}, whose variables are vars, say; and what litestream_api of a
+ * location does, vars being those of its server{}: llcf->write and names.
+ * NGX_ERROR: it has been logged.  Any process that reads the configuration,
+ * does not block.
+ */
+
+ngx_int_t ngx_http_litestream_values(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_main_conf_t *lmcf, ngx_litestream_vars_t *vars);
+ngx_int_t ngx_http_litestream_api_said(ngx_conf_t *cf,
+    ngx_http_litestream_loc_conf_t *llcf, ngx_litestream_vars_t *vars);
 
 ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
     ngx_conf_t *cf, ngx_litestream_conf_t *lcf);

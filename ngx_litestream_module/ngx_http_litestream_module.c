@@ -14,8 +14,6 @@
 
 
 static void *ngx_http_litestream_create_main_conf(ngx_conf_t *cf);
-static char *ngx_http_litestream_check_positive(ngx_conf_t *cf, void *post,
-    void *data);
 static char *ngx_http_litestream_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_litestream_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_litestream_create_loc_conf(ngx_conf_t *cf);
@@ -26,33 +24,11 @@ static char *ngx_http_litestream_said(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_litestream_said_more(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_litestream_restore(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_litestream_log(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_litestream_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 static ngx_int_t ngx_http_litestream_remember(ngx_conf_t *cf,
     ngx_http_litestream_said_t *said);
-
-
-static ngx_conf_enum_t  ngx_http_litestream_levels[] = {
-    { ngx_string("emerg"), NGX_LOG_EMERG },
-    { ngx_string("alert"), NGX_LOG_ALERT },
-    { ngx_string("crit"), NGX_LOG_CRIT },
-    { ngx_string("error"), NGX_LOG_ERR },
-    { ngx_string("warn"), NGX_LOG_WARN },
-    { ngx_string("notice"), NGX_LOG_NOTICE },
-    { ngx_string("info"), NGX_LOG_INFO },
-    { ngx_string("debug"), NGX_LOG_DEBUG_ALL },
-    { ngx_null_string, 0 }
-};
-
-
-static ngx_conf_post_t  ngx_http_litestream_positive = {
-    ngx_http_litestream_check_positive
-};
 
 
 static ngx_command_t  ngx_http_litestream_commands[] = {
@@ -143,24 +119,23 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
 
     { ngx_string("litestream_restore"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
-      ngx_http_litestream_restore,
+      ngx_http_litestream_said,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_litestream_main_conf_t, restore),
       NULL },
 
     { ngx_string("litestream_shutdown_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_http_litestream_said,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_litestream_main_conf_t, lcf)
-      + offsetof(ngx_litestream_conf_t, shutdown_timeout),
-      &ngx_http_litestream_positive },
+      offsetof(ngx_http_litestream_main_conf_t, shutdown_timeout),
+      NULL },
 
     { ngx_string("litestream_log"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
-      ngx_http_litestream_log,
+      ngx_http_litestream_said,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_litestream_main_conf_t, log),
       NULL },
 
     { ngx_string("litestream_api"),
@@ -245,6 +220,7 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
      *     lmcf->bin = { NULL };
      *     lmcf->state_path = { NULL };
      *     lmcf->restore = { NULL };
+     *     lmcf->shutdown_timeout = { NULL };
      *     lmcf->log = { NULL };
      *     lmcf->log_file = NULL;
      *     lmcf->configs = NULL;
@@ -259,7 +235,7 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
     lcf->restore_timeout = 60000;
     lcf->concurrency = 4;
     lcf->integrity_check = NGX_LITESTREAM_CHECK_QUICK;
-    lcf->shutdown_timeout = NGX_CONF_UNSET_MSEC;
+    lcf->shutdown_timeout = 30000;
     lcf->log = &cf->cycle->new_log;
 
     if (ngx_array_init(&lcf->dbs, cf->pool, 4, sizeof(ngx_litestream_db_t *))
@@ -285,15 +261,6 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
 }
 
 
-static char *
-ngx_http_litestream_check_positive(ngx_conf_t *cf, void *post, void *data)
-{
-    ngx_msec_t  *msec = data;
-
-    return *msec ? NGX_CONF_OK : "must not be 0";
-}
-
-
 /* all directives have been read: their order does not matter */
 
 static char *
@@ -302,8 +269,6 @@ ngx_http_litestream_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_litestream_main_conf_t *lmcf = conf;
 
     ngx_http_litestream_srv_conf_t  *lscf;
-
-    ngx_conf_init_msec_value(lmcf->lcf.shutdown_timeout, 30000);
 
     if (ngx_process == NGX_PROCESS_SIGNALLER) {
 
@@ -443,14 +408,17 @@ ngx_http_litestream_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_litestream_module);
+    lscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_litestream_module);
+
+    if (ngx_http_litestream_api_said(cf, conf, &lscf->vars) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (conf->names
         && ngx_http_litestream_api_dbs(cf, &lmcf->lcf, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
-
-    lscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_litestream_module);
 
     dbs = ngx_http_litestream_visible(lmcf, lscf, conf);
 
@@ -498,189 +466,10 @@ ngx_http_litestream_said_more(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
-ngx_http_litestream_restore(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_litestream_main_conf_t *lmcf = conf;
-
-    u_char                 *p;
-    ngx_int_t               n;
-    ngx_str_t              *value, s;
-    ngx_uint_t              i;
-    ngx_litestream_conf_t  *lcf;
-
-    if (lmcf->restore.file) {
-        return "is duplicate";
-    }
-
-    if (ngx_http_litestream_remember(cf, &lmcf->restore) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    lcf = &lmcf->lcf;
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "background") == 0) {
-        lcf->background = 1;
-
-    } else if (ngx_strcmp(value[1].data, "blocking") != 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"%V\" directive, "
-                           "it must be \"blocking\" or \"background\"",
-                           &value[1], &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        p = ngx_strlchr(value[i].data, value[i].data + value[i].len, '=');
-        if (p == NULL) {
-            goto invalid;
-        }
-
-        s.data = p + 1;
-        s.len = value[i].data + value[i].len - s.data;
-
-        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
-
-            n = ngx_parse_time(&s, 0);
-            if (n == NGX_ERROR || n == 0) {
-                goto invalid;
-            }
-
-            lcf->restore_timeout = n;
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "concurrency=", 12) == 0) {
-
-            n = ngx_atoi(s.data, s.len);
-            if (n == NGX_ERROR || n == 0 || n > NGX_LITESTREAM_MAX_DBS) {
-                goto invalid;
-            }
-
-            lcf->concurrency = n;
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "integrity_check=", 16) == 0) {
-
-            if (ngx_strcmp(s.data, "none") == 0) {
-                lcf->integrity_check = NGX_LITESTREAM_CHECK_NONE;
-
-            } else if (ngx_strcmp(s.data, "quick") == 0) {
-                lcf->integrity_check = NGX_LITESTREAM_CHECK_QUICK;
-
-            } else if (ngx_strcmp(s.data, "full") == 0) {
-                lcf->integrity_check = NGX_LITESTREAM_CHECK_FULL;
-
-            } else {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        goto invalid;
-    }
-
-    return NGX_CONF_OK;
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", &value[i]);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_litestream_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_litestream_main_conf_t *lmcf = conf;
-
-    ngx_log_t        *log;
-    ngx_str_t        *value, name;
-    ngx_uint_t        level;
-    ngx_conf_enum_t  *e;
-
-    if (lmcf->log.file) {
-        return "is duplicate";
-    }
-
-    if (ngx_http_litestream_remember(cf, &lmcf->log) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = cf->args->elts;
-    level = NGX_LOG_INFO;
-
-    if (cf->args->nelts == 3) {
-
-        for (e = ngx_http_litestream_levels; e->name.len; e++) {
-            if (ngx_strcmp(e->name.data, value[2].data) == 0) {
-                break;
-            }
-        }
-
-        if (e->name.len == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid log level \"%V\"", &value[2]);
-            return NGX_CONF_ERROR;
-        }
-
-        level = e->value;
-    }
-
-    name = value[1];
-
-    if (name.len == 0
-        || ngx_strncmp(name.data, "syslog:", 7) == 0
-        || ngx_strncmp(name.data, "memory:", 7) == 0)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"%V\" directive, "
-                           "it must be a file or \"-\"", &name, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_strcmp(name.data, "-") == 0
-        || ngx_strcmp(name.data, "stderr") == 0)
-    {
-        ngx_str_null(&name);
-
-        /* else the error log would become stderr */
-
-        cf->cycle->log_use_stderr = 1;
-    }
-
-    log = ngx_pcalloc(cf->pool, sizeof(ngx_log_t));
-    if (log == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    log->file = ngx_conf_open_file(cf->cycle, &name);
-    if (log->file == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    log->log_level = level;
-
-    lmcf->log_file = log->file;
-    lmcf->lcf.log = log;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
 ngx_http_litestream_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_litestream_loc_conf_t *llcf = conf;
 
-    u_char                    *p, *last, *comma;
-    ngx_str_t                 *value, *name;
-    ngx_uint_t                 i;
     ngx_http_core_loc_conf_t  *clcf;
 
     if (llcf->api) {
@@ -691,71 +480,12 @@ ngx_http_litestream_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strcmp(value[i].data, "write=on") == 0) {
-            llcf->write = 1;
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "write=off") == 0) {
-            llcf->write = 0;
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "db=", 3) != 0) {
-            goto invalid;
-        }
-
-        if (llcf->names == NULL) {
-            llcf->names = ngx_array_create(cf->pool, 4, sizeof(ngx_str_t));
-            if (llcf->names == NULL) {
-                return NGX_CONF_ERROR;
-            }
-        }
-
-        last = value[i].data + value[i].len;
-
-        for (p = value[i].data + 3; /* void */ ; p = comma + 1) {
-
-            comma = ngx_strlchr(p, last, ',');
-            if (comma == NULL) {
-                comma = last;
-            }
-
-            if (comma == p) {
-                goto invalid;
-            }
-
-            name = ngx_array_push(llcf->names);
-            if (name == NULL) {
-                return NGX_CONF_ERROR;
-            }
-
-            name->data = p;
-            name->len = comma - p;
-
-            if (comma == last) {
-                break;
-            }
-        }
-    }
-
     llcf->api = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_litestream_api_handler;
 
     return NGX_CONF_OK;
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", &value[i]);
-
-    return NGX_CONF_ERROR;
 }
 
 

@@ -78,6 +78,7 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
     if (ngx_litestream_expand(&parse, &lmcf->state_path, 1) != NGX_OK
         || ngx_litestream_expand(&parse, &lmcf->bin, 1) != NGX_OK
         || ngx_litestream_expand(&parse, &lmcf->base, 1) != NGX_OK
+        || ngx_http_litestream_values(&parse, lmcf, &lscf->vars) != NGX_OK
         || ngx_http_litestream_state(&parse, lmcf) != NGX_OK
         || ngx_litestream_base_read(&parse, &lmcf->base) != NGX_OK
         || ngx_http_litestream_level(&parse, lscf, NULL) != NGX_OK)

@@ -33,6 +33,36 @@ my @refused = (
       . "replica=file://$dir/\${NO_SUCH}; #!", qr/"\$\{NO_SUCH\}"/ ],
     [ 'not a name', "$file\nlitestream_db app \${A:-1}/x; #!",
       qr/invalid variable "\$\{A:-1"/ ],
+    [ 'not set, in litestream_log', "$file $db\n"
+      . "litestream_log $dir/\${NO_SUCH}; #!",
+      qr/variable "\$\{NO_SUCH\}" in "litestream_log" is not set/ ],
+    [ 'not set, in litestream_restore', "$file $db\n"
+      . 'litestream_restore blocking timeout=${NO_SUCH}; #!',
+      qr/variable "\$\{NO_SUCH\}" in "litestream_restore" is not set/ ],
+    [ 'not set, in litestream_shutdown_timeout', "$file $db\n"
+      . 'litestream_shutdown_timeout ${NO_SUCH}; #!',
+      qr/"\$\{NO_SUCH\}" in "litestream_shutdown_timeout" is not set/ ],
+    [ 'not set, in litestream_api', "$file $db\n"
+      . "server { location / {\nlitestream_api db=\${NO_SUCH}; #!\n} }",
+      qr/variable "\$\{NO_SUCH\}" in "litestream_api" is not set/ ],
+
+    # what a variable holds is looked at as what is said is
+
+    (map {
+        [ "bad value, $_->[0]", "$file $db litestream_env BAD=bad;\n"
+          . "$_->[0] #!$_->[2]", $_->[1] ]
+    }
+    [ 'litestream_log x ${BAD};', qr/invalid log level "bad"/, '' ],
+    [ 'litestream_restore ${BAD};', qr/it must be "blocking" or/, '' ],
+    [ 'litestream_restore blocking concurrency=${BAD};',
+      qr/invalid parameter "concurrency=bad"/, '' ],
+    [ 'litestream_shutdown_timeout ${BAD};',
+      qr/"litestream_shutdown_timeout" directive invalid value/, '' ],
+    [ 'server { location / { litestream_api ${BAD};',
+      qr/invalid parameter "bad"/, "\n} }" ],
+    [ 'server { location / { litestream_api db=app,${BAD};',
+      qr/unknown database "bad"/, "\n} }" ]),
+
     [ 'name of litestream_env', "$file $db\nlitestream_env 1A=2; #!",
       qr/invalid name "1A"/ ],
     [ 'litestream_env twice', "$file $db\nlitestream_env A=2;\n"
@@ -91,7 +121,7 @@ my @lines = (
     [ "1A=hidden\n", 1, qr/must begin with a name/ ],
 );
 
-$t->plan(3 * @refused + 3 * @lines + 13);
+$t->plan(3 * @refused + 3 * @lines + 20);
 
 for (@refused) {
     my ($name, $conf, $re) = @$_;
@@ -167,6 +197,46 @@ is($t->waitforstate('app', 'replicating'), 'replicating', 'replicated');
 is($t->database('app')->{replica}{url},
     "file://$dir/replica/saidfileenvapp\${A}", 'values');
 is($t->stop(), 1, 'stop');
+
+# in the values of directives that are not about databases; a location has the
+# variables of its server
+
+my $mark = $t->log_mark;
+
+conf("litestream_env WHERE=lines; litestream_env LIMIT=20s;
+    litestream_env HOW=background; litestream_env MAY=off;
+    litestream_restore \${HOW} timeout=\${LIMIT};
+    litestream_shutdown_timeout \${LIMIT};
+    litestream_log \${WHERE}.log \${LEVEL};
+    litestream_replica file://$dir/replica; $db
+
+    server {
+        listen           127.0.0.1:8081;
+        litestream_env   MAY=on;
+        litestream_env   SHOWN=app;
+
+        location / {
+            litestream_api  db=\${SHOWN} write=\${MAY};
+        }
+    }");
+
+$t->run(env => { LEVEL => 'notice' });
+
+is($t->waitforstate('app', 'replicating'), 'replicating', 'other directives');
+like($t->read_file('lines.log'), qr/supervisor/, 'litestream_log');
+is(join('', $t->read_log(qr/litestream: /, $mark)), '', 'and not elsewhere');
+
+# without write=on the second one would be the first one's result, with its time
+
+my %own = (peer => '127.0.0.1:' . port(8081));
+
+like(http_post('/verify/app', '', %own), qr/"verified":true/, 'verified');
+
+my $again = http_post('/verify/app', '', %own);
+
+like($again, qr/"verified":true/, 'litestream_api db=');
+unlike($again, qr/"at":/, 'litestream_api write=');
+is($t->stop(), 1, 'other directives: stop');
 
 # off
 
