@@ -40,7 +40,7 @@ ngx_litestream_quit(ngx_uint_t terminate)
         ngx_litestream_sup->terminating = 1;
 
         for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-            rdb = &ngx_litestream_sup->rdbs[i];
+            rdb = ngx_litestream_sup->rdbs[i];
 
             if (rdb->job) {
                 ngx_litestream_job_kill(rdb->job);
@@ -83,7 +83,7 @@ ngx_litestream_quit(ngx_uint_t terminate)
     if (ngx_litestream_sup->holder && !ngx_litestream_sup->leaving) {
 
         for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-            rdb = &ngx_litestream_sup->rdbs[i];
+            rdb = ngx_litestream_sup->rdbs[i];
 
             if (rdb->running && rdb->st.state != NGX_LITESTREAM_DB_NEW) {
                 ngx_litestream_sync(rdb, NULL);
@@ -121,7 +121,7 @@ ngx_litestream_handover(uint64_t generation)
                            + ngx_litestream_sup->conf->shutdown_timeout;
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         if (rdb->job) {
             ngx_litestream_job_kill(rdb->job);
@@ -321,7 +321,7 @@ ngx_litestream_final(void)
 
     for (i = 0; i < sup->conf->dbs.nelts; i++) {
 
-        rdb = &sup->rdbs[i];
+        rdb = sup->rdbs[i];
 
         if (rdb->job) {
             ngx_litestream_job_kill(rdb->job);
@@ -391,7 +391,7 @@ ngx_litestream_final_unsynced(void)
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         if (!rdb->waits) {
             continue;

@@ -55,7 +55,7 @@ ngx_litestream_progress(void)
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         if (rdb->job == NULL
             || rdb->st.restore_state != NGX_LITESTREAM_RESTORE_RUNNING)

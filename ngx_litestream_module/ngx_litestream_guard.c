@@ -303,7 +303,7 @@ ngx_litestream_guard_message(ngx_litestream_job_t *job,
             return;
         }
 
-        rdb = &ngx_litestream_sup->rdbs[msg->txid];
+        rdb = ngx_litestream_sup->rdbs[msg->txid];
 
         if (rdb->group != rg || !rdb->cleared) {
             return;
@@ -568,7 +568,7 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
 
         *mark = NGX_LITESTREAM_GUARD_DOING;
 
-        rc = ngx_litestream_hold(ngx_litestream_sup->rdbs[i].db,
+        rc = ngx_litestream_hold(ngx_litestream_sup->rdbs[i]->db,
                                        &held[i], text, sizeof(text));
 
         if (rc == NGX_OK) {
@@ -696,7 +696,7 @@ ngx_litestream_guard_expire(ngx_litestream_job_t *job,
     for (i = 0; i < n; i++) {
         if (held[i].conn) {
             (void) snprintf(path, sizeof(path), "%s-shm", (char *)
-                            ngx_litestream_sup->rdbs[i].db->path.data);
+                            ngx_litestream_sup->rdbs[i]->db->path.data);
 
             if (stat(path, &st) == 0) {
                 inodes[i] = st.st_ino;
@@ -768,7 +768,7 @@ ngx_litestream_guard_expire(ngx_litestream_job_t *job,
         if (!held[i].told) {
             held[i].told = 1;
 
-            db = ngx_litestream_sup->rdbs[i].db;
+            db = ngx_litestream_sup->rdbs[i]->db;
 
             (void) snprintf(text, sizeof(text), "Litestream has not opened "
                             "\"%.900s\" within %d s", (char *) db->path.data,

@@ -607,8 +607,8 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     rdb = NULL;
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-        if (ngx_litestream_sup->rdbs[i].db->id == msg->db) {
-            rdb = &ngx_litestream_sup->rdbs[i];
+        if (ngx_litestream_sup->rdbs[i]->db->id == msg->db) {
+            rdb = ngx_litestream_sup->rdbs[i];
             break;
         }
     }

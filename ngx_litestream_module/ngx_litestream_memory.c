@@ -79,7 +79,7 @@ ngx_litestream_memory_load(void)
         known = 0;
 
         for (i = 0; i < conf->dbs.nelts; i++) {
-            rdb = &ngx_litestream_sup->rdbs[i];
+            rdb = ngx_litestream_sup->rdbs[i];
 
             if (rdb->db->replica
                 && ngx_litestream_id(&rdb->db->replica->id) == id)
@@ -206,7 +206,7 @@ ngx_litestream_memory_run(ngx_litestream_job_t *job)
     }
 
     for (i = 0; i < conf->dbs.nelts; i++) {
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         if (rdb->db->replica == NULL
             || (rdb->seen_txid == 0 && rdb->restored_txid == 0))

@@ -35,7 +35,7 @@ ngx_litestream_place_all(void)
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
         rdb->fault = 0;
 
         if (ngx_litestream_sup->restore_only && rdb->db->background) {

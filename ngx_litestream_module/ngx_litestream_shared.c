@@ -29,6 +29,11 @@ char  *ngx_litestream_db_state_names[] = {
 };
 
 
+char  *ngx_litestream_dir_state_names[] = {
+    "starting", "found", "error"
+};
+
+
 char  *ngx_litestream_restore_state_names[] = {
     "none", "running", "done", "failed"
 };

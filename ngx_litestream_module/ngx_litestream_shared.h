@@ -24,7 +24,12 @@
 
 #define NGX_LITESTREAM_MAX_DBS        16384
 #define NGX_LITESTREAM_MAX_GROUPS     256
+#define NGX_LITESTREAM_MAX_DIRS       256
+
+/* of what the configuration names, and of "ALIAS/PATH" in a directory */
 #define NGX_LITESTREAM_ALIAS_LEN      63
+#define NGX_LITESTREAM_MEMBER_LEN     255
+#define NGX_LITESTREAM_PATH_LEN       511
 #define NGX_LITESTREAM_ERROR_LEN      512
 
 
@@ -56,6 +61,15 @@ typedef enum {
 } ngx_litestream_db_state_e;
 
 
+/* states of a directory of databases */
+
+typedef enum {
+    NGX_LITESTREAM_DIR_STARTING = 0,
+    NGX_LITESTREAM_DIR_FOUND,     /* it has been looked through */
+    NGX_LITESTREAM_DIR_ERROR
+} ngx_litestream_dir_state_e;
+
+
 /* results of a restore, in the status */
 
 typedef enum {
@@ -69,7 +83,7 @@ typedef enum {
 /* the status file */
 
 #define NGX_LITESTREAM_STATUS_MAGIC    0x6c73746e
-#define NGX_LITESTREAM_STATUS_VERSION  2
+#define NGX_LITESTREAM_STATUS_VERSION  3
 
 /* how the last holder of the lock has left */
 
@@ -108,14 +122,15 @@ typedef struct {
 
 typedef struct {
     uint64_t                   id;      /* 0: no database here */
-    char                       alias[NGX_LITESTREAM_ALIAS_LEN + 1];
-    char                       path[512];
+    char                       alias[NGX_LITESTREAM_MEMBER_LEN + 1];
+    char                       path[NGX_LITESTREAM_PATH_LEN + 1];
     char                       replica_type[16];
     char                       replica_url[512];
     uint32_t                   state;   /* ngx_litestream_db_state_e */
     uint32_t                   in_place;     /* present or proven new */
     uint32_t                   group;
     uint32_t                   lag_limit_ms;
+    uint64_t                   dir;     /* id of its directory, 0: none */
     int64_t                    size;    /* bytes, -1: unknown */
     int64_t                    wal_size;
     uint64_t                   txid;    /* 0: unknown */
@@ -138,6 +153,26 @@ typedef struct {
 } ngx_litestream_db_status_t;
 
 
+/* a directory of databases, and what all of those that were found have */
+
+typedef struct {
+    uint64_t                   id;      /* 0: no directory here */
+    char                       alias[NGX_LITESTREAM_ALIAS_LEN + 1];
+    char                       path[NGX_LITESTREAM_PATH_LEN + 1];
+    char                       replica_type[16];
+    char                       replica_url[512];
+    uint32_t                   state;   /* ngx_litestream_dir_state_e */
+    uint32_t                   in_place;     /* looked through, and all are */
+    uint32_t                   group;
+    uint32_t                   replicate;
+    uint32_t                   count;   /* databases */
+    uint32_t                   unplaced;     /* of these */
+    int64_t                    scanned_at;   /* ms since 1970, 0: never */
+    int64_t                    last_sync_at; /* the oldest, 0: unknown */
+    char                       error[NGX_LITESTREAM_ERROR_LEN];
+} ngx_litestream_dir_status_t;
+
+
 typedef struct {
     int32_t                    pid;     /* of the lock's holder */
     uint32_t                   state;   /* ngx_litestream_state_e */
@@ -148,7 +183,7 @@ typedef struct {
     uint32_t                   dbs;
     uint32_t                   clean;   /* NGX_LITESTREAM_CLEAN_XXX */
     uint32_t                   storm;   /* ends soon after a start, in a row */
-    uint32_t                   pad;
+    uint32_t                   dirs;
     char                       module_ver[32];
     char                       nginx_ver[32];
 } ngx_litestream_super_status_t;
@@ -183,6 +218,13 @@ typedef struct {
 typedef struct {
     uint32_t                   seq;
     uint32_t                   pad;
+    ngx_litestream_dir_status_t    st[2];
+} ngx_litestream_dir_rec_t;
+
+
+typedef struct {
+    uint32_t                   seq;
+    uint32_t                   pad;
     ngx_litestream_db_status_t     st[2];
 } ngx_litestream_db_rec_t;
 
@@ -192,6 +234,7 @@ typedef struct {
     ngx_litestream_super_rec_t     super;
     ngx_litestream_group_rec_t     groups[NGX_LITESTREAM_MAX_GROUPS];
     ngx_litestream_db_rec_t        dbs[NGX_LITESTREAM_MAX_DBS];
+    ngx_litestream_dir_rec_t       dirs[NGX_LITESTREAM_MAX_DIRS];
 } ngx_litestream_status_file_t;
 
 
@@ -211,6 +254,7 @@ uintptr_t ngx_litestream_db_state(ngx_litestream_db_status_t *st,
 
 extern char  *ngx_litestream_state_names[];
 extern char  *ngx_litestream_db_state_names[];
+extern char  *ngx_litestream_dir_state_names[];
 extern char  *ngx_litestream_restore_state_names[];
 
 

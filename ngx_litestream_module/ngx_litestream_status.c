@@ -389,7 +389,7 @@ ngx_litestream_status_carry(void)
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         if (ngx_litestream_status_db(rdb->db->id, i, &st) != NGX_OK
             || ngx_strcmp(st.replica_url, rdb->st.replica_url) != 0)

@@ -61,8 +61,7 @@ ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
 {
     ngx_uint_t                i;
     ngx_pool_t               *pool;
-    ngx_litestream_db_t     **dbs, *db;
-    ngx_litestream_rdb_t     *rdb, **prdb;
+    ngx_litestream_db_t     **dbs;
     ngx_litestream_group_t  **groups;
     ngx_litestream_rgroup_t  *rg;
 
@@ -90,12 +89,7 @@ ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
 
     ngx_litestream_sup->rgroups = ngx_pcalloc(pool, lcf->groups.nelts
                                               * sizeof(*rg));
-    ngx_litestream_sup->rdbs = ngx_pcalloc(pool, lcf->dbs.nelts
-                                           * sizeof(*rdb));
-
-    if (ngx_litestream_sup->rgroups == NULL
-        || ngx_litestream_sup->rdbs == NULL)
-    {
+    if (ngx_litestream_sup->rgroups == NULL) {
         return NGX_ERROR;
     }
 
@@ -105,7 +99,7 @@ ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
         rg = &ngx_litestream_sup->rgroups[i];
         rg->group = groups[i];
 
-        if (ngx_array_init(&rg->rdbs, pool, groups[i]->dbs.nelts,
+        if (ngx_array_init(&rg->rdbs, pool, ngx_max(groups[i]->dbs.nelts, 1),
                            sizeof(ngx_litestream_rdb_t *))
             != NGX_OK)
         {
@@ -116,43 +110,8 @@ ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
     dbs = lcf->dbs.elts;
 
     for (i = 0; i < lcf->dbs.nelts; i++) {
-        db = dbs[i];
-        rdb = &ngx_litestream_sup->rdbs[i];
-
-        rdb->db = db;
-        rdb->index = i;
-        rdb->group = &ngx_litestream_sup->rgroups[db->group->index];
-
-        prdb = ngx_array_push(&rdb->group->rdbs);
-        if (prdb == NULL) {
+        if (ngx_litestream_rdb_add(dbs[i]) == NULL) {
             return NGX_ERROR;
-        }
-
-        *prdb = rdb;
-
-        ngx_litestream_sync_init(rdb);
-
-        rdb->st.id = db->id;
-        rdb->st.group = db->group->index;
-        rdb->st.state = NGX_LITESTREAM_DB_STARTING;
-        rdb->st.size = -1;
-        rdb->st.wal_size = -1;
-        rdb->st.restore_total = -1;
-        rdb->st.lag_limit_ms = ngx_max(10000, 3 * db->sync_interval);
-
-        ngx_litestream_copy(rdb->st.alias, sizeof(rdb->st.alias),
-                            db->alias.data, db->alias.len);
-        ngx_litestream_copy(rdb->st.path, sizeof(rdb->st.path),
-                            db->path.data, db->path.len);
-
-        if (db->replica) {
-            ngx_litestream_copy(rdb->st.replica_type,
-                                sizeof(rdb->st.replica_type),
-                                db->replica->type.data,
-                                db->replica->type.len);
-            ngx_litestream_copy(rdb->st.replica_url,
-                                sizeof(rdb->st.replica_url),
-                                db->replica->url.data, db->replica->url.len);
         }
     }
 
@@ -579,7 +538,7 @@ ngx_litestream_take_over(void)
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         /* the first request may come before anything else is known of it */
 
@@ -684,7 +643,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
-        rdb = &ngx_litestream_sup->rdbs[i];
+        rdb = ngx_litestream_sup->rdbs[i];
 
         ngx_litestream_watch(rdb);
 

@@ -349,7 +349,8 @@ typedef struct {
     ngx_pool_t                  *pool;
     ngx_log_t                   *log;     /* conf->log */
 
-    ngx_litestream_rdb_t        *rdbs;    /* conf->dbs.nelts of them */
+    ngx_litestream_rdb_t       **rdbs;    /* conf->dbs.nelts of them */
+    ngx_uint_t                   maxrdbs;
     ngx_litestream_rgroup_t     *rgroups;
 
     ngx_uint_t                   state;   /* UP, STANDBY, STOPPING, … */
@@ -416,6 +417,10 @@ void ngx_litestream_tick_handler(ngx_event_t *ev);
 void ngx_litestream_worker_came(ngx_uint_t own);
 void ngx_litestream_worker_gone(ngx_uint_t own);
 int64_t ngx_litestream_now(void);
+
+/* ngx_litestream_member.c */
+
+ngx_litestream_rdb_t *ngx_litestream_rdb_add(ngx_litestream_db_t *db);
 
 /* ngx_litestream_end.c */
 

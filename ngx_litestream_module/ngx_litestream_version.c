@@ -27,13 +27,14 @@ ngx_litestream_version(void)
     ngx_litestream_version_event.log = ngx_litestream_sup->log;
     ngx_litestream_version_event.data = &ngx_litestream_version_event;
 
-    job = ngx_litestream_job_new("version", &ngx_litestream_sup->rdbs[0]);
+    job = ngx_litestream_job_new("version", NULL);
 
     if (job == NULL) {
         ngx_add_timer(&ngx_litestream_version_event, 1000);
         return;
     }
 
+    job->group = ngx_litestream_sup->rgroups[0].group;
     job->run = ngx_litestream_version_run;
     job->done = ngx_litestream_version_done;
     job->timeout = 20000;
@@ -124,7 +125,7 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
         }
 
         for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-            ngx_litestream_db_error(&ngx_litestream_sup->rdbs[i], "%s",
+            ngx_litestream_db_error(ngx_litestream_sup->rdbs[i], "%s",
                                     job->result.text);
         }
 
