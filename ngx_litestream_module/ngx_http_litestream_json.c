@@ -22,10 +22,14 @@
 
 static void ngx_http_litestream_json_write(ngx_http_litestream_json_t *json,
     void *data, size_t len);
-static void ngx_http_litestream_json_value(ngx_http_litestream_json_t *json,
-    char *key);
+static u_char *ngx_http_litestream_json_value(
+    ngx_http_litestream_json_t *json, char *key, size_t size);
+static void ngx_http_litestream_json_literal(ngx_http_litestream_json_t *json,
+    char *key, char *text, size_t len);
 static void ngx_http_litestream_json_string(ngx_http_litestream_json_t *json,
-    u_char *data, size_t len);
+    char *key, u_char *data, size_t len);
+static u_char *ngx_http_litestream_json_digits(u_char *p, uint64_t n,
+    ngx_uint_t width);
 
 
 /*
@@ -54,8 +58,16 @@ void
 ngx_http_litestream_json_open(ngx_http_litestream_json_t *json, char *key,
     u_char bracket)
 {
-    ngx_http_litestream_json_value(json, key);
-    ngx_http_litestream_json_write(json, &bracket, 1);
+    u_char  *p;
+
+    p = ngx_http_litestream_json_value(json, key, 1);
+
+    if (p == NULL) {
+        return;
+    }
+
+    *p++ = bracket;
+    ngx_http_litestream_json_written(json, p);
 
     json->comma = 0;
 }
@@ -138,8 +150,7 @@ void
 ngx_http_litestream_json_key(ngx_http_litestream_json_t *json, u_char *data,
     size_t len)
 {
-    ngx_http_litestream_json_value(json, NULL);
-    ngx_http_litestream_json_string(json, data, len);
+    ngx_http_litestream_json_string(json, NULL, data, len);
     ngx_http_litestream_json_write(json, ":", 1);
 
     json->comma = 0;
@@ -149,8 +160,7 @@ ngx_http_litestream_json_key(ngx_http_litestream_json_t *json, u_char *data,
 void
 ngx_http_litestream_json_null(ngx_http_litestream_json_t *json, char *key)
 {
-    ngx_http_litestream_json_value(json, key);
-    ngx_http_litestream_json_write(json, "null", 4);
+    ngx_http_litestream_json_literal(json, key, "null", 4);
 }
 
 
@@ -158,13 +168,11 @@ void
 ngx_http_litestream_json_bool(ngx_http_litestream_json_t *json, char *key,
     ngx_uint_t value)
 {
-    ngx_http_litestream_json_value(json, key);
-
     if (value) {
-        ngx_http_litestream_json_write(json, "true", 4);
+        ngx_http_litestream_json_literal(json, key, "true", 4);
 
     } else {
-        ngx_http_litestream_json_write(json, "false", 5);
+        ngx_http_litestream_json_literal(json, key, "false", 5);
     }
 }
 
@@ -173,17 +181,19 @@ void
 ngx_http_litestream_json_number(ngx_http_litestream_json_t *json, char *key,
     int64_t value)
 {
-    u_char  *p, buf[NGX_INT64_LEN];
+    u_char  *p;
 
     if (value < 0) {
         ngx_http_litestream_json_null(json, key);
         return;
     }
 
-    ngx_http_litestream_json_value(json, key);
+    p = ngx_http_litestream_json_value(json, key, NGX_INT64_LEN);
 
-    p = ngx_sprintf(buf, "%L", value);
-    ngx_http_litestream_json_write(json, buf, p - buf);
+    if (p) {
+        p = ngx_http_litestream_json_digits(p, value, 1);
+        ngx_http_litestream_json_written(json, p);
+    }
 }
 
 
@@ -195,17 +205,21 @@ void
 ngx_http_litestream_json_seconds(ngx_http_litestream_json_t *json, char *key,
     int64_t ms)
 {
-    u_char  *p, buf[NGX_INT64_LEN + sizeof(".000")];
+    u_char  *p;
 
     if (ms < 0) {
         ngx_http_litestream_json_null(json, key);
         return;
     }
 
-    ngx_http_litestream_json_value(json, key);
-
-    p = ngx_sprintf(buf, "%L.%03L", ms / 1000, ms % 1000);
-    ngx_http_litestream_json_write(json, buf, p - buf);
+    p = ngx_http_litestream_json_value(json, key,
+                                       NGX_INT64_LEN + sizeof(".000"));
+    if (p) {
+        p = ngx_http_litestream_json_digits(p, ms / 1000, 1);
+        *p++ = '.';
+        p = ngx_http_litestream_json_digits(p, ms % 1000, 3);
+        ngx_http_litestream_json_written(json, p);
+    }
 }
 
 
@@ -219,23 +233,38 @@ ngx_http_litestream_json_time(ngx_http_litestream_json_t *json, char *key,
 {
     u_char    *p;
     ngx_tm_t   tm;
-    u_char     buf[sizeof("\"9999-12-31T23:59:59.999Z\"")];
 
     if (ms <= 0 || ms > NGX_HTTP_LITESTREAM_JSON_TIME) {
         ngx_http_litestream_json_null(json, key);
         return;
     }
 
-    ngx_http_litestream_json_value(json, key);
+    p = ngx_http_litestream_json_value(json, key,
+                                       sizeof("\"9999-12-31T23:59:59.999Z\""));
+    if (p == NULL) {
+        return;
+    }
 
     ngx_gmtime((time_t) (ms / 1000), &tm);
 
-    p = ngx_sprintf(buf, "\"%4d-%02d-%02dT%02d:%02d:%02d.%03dZ\"",
-                    tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                    tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
-                    (int) (ms % 1000));
+    *p++ = '"';
+    p = ngx_http_litestream_json_digits(p, tm.ngx_tm_year, 4);
+    *p++ = '-';
+    p = ngx_http_litestream_json_digits(p, tm.ngx_tm_mon, 2);
+    *p++ = '-';
+    p = ngx_http_litestream_json_digits(p, tm.ngx_tm_mday, 2);
+    *p++ = 'T';
+    p = ngx_http_litestream_json_digits(p, tm.ngx_tm_hour, 2);
+    *p++ = ':';
+    p = ngx_http_litestream_json_digits(p, tm.ngx_tm_min, 2);
+    *p++ = ':';
+    p = ngx_http_litestream_json_digits(p, tm.ngx_tm_sec, 2);
+    *p++ = '.';
+    p = ngx_http_litestream_json_digits(p, ms % 1000, 3);
+    *p++ = 'Z';
+    *p++ = '"';
 
-    ngx_http_litestream_json_write(json, buf, p - buf);
+    ngx_http_litestream_json_written(json, p);
 }
 
 
@@ -243,17 +272,31 @@ void
 ngx_http_litestream_json_txid(ngx_http_litestream_json_t *json, char *key,
     uint64_t txid)
 {
-    u_char  *p, buf[sizeof("\"0123456789abcdef\"")];
+    u_char      *p;
+    ngx_uint_t   i;
+
+    static u_char  hex[] = "0123456789abcdef";
 
     if (txid == 0) {
         ngx_http_litestream_json_null(json, key);
         return;
     }
 
-    ngx_http_litestream_json_value(json, key);
+    p = ngx_http_litestream_json_value(json, key,
+                                       sizeof("\"0123456789abcdef\""));
+    if (p == NULL) {
+        return;
+    }
 
-    p = ngx_sprintf(buf, "\"%016xL\"", txid);
-    ngx_http_litestream_json_write(json, buf, p - buf);
+    *p++ = '"';
+
+    for (i = 0; i < 16; i++) {
+        *p++ = hex[(txid >> (60 - 4 * i)) & 0x0f];
+    }
+
+    *p++ = '"';
+
+    ngx_http_litestream_json_written(json, p);
 }
 
 
@@ -266,8 +309,7 @@ ngx_http_litestream_json_text(ngx_http_litestream_json_t *json, char *key,
         return;
     }
 
-    ngx_http_litestream_json_value(json, key);
-    ngx_http_litestream_json_string(json, data, len);
+    ngx_http_litestream_json_string(json, key, data, len);
 }
 
 
@@ -356,69 +398,143 @@ ngx_http_litestream_json_write(ngx_http_litestream_json_t *json, void *data,
 }
 
 
-/* what comes before a value: the comma and the key */
+/*
+ * Writes what comes before a value, the comma and the key; returns where the
+ * value goes, with room for size bytes, or NULL.
+ */
 
-static void
-ngx_http_litestream_json_value(ngx_http_litestream_json_t *json, char *key)
+static u_char *
+ngx_http_litestream_json_value(ngx_http_litestream_json_t *json, char *key,
+    size_t size)
 {
+    size_t   len;
+    u_char  *p;
+
+    len = key ? ngx_strlen(key) : 0;
+
+    p = ngx_http_litestream_json_reserve(json, len + sizeof(",\"\":") + size);
+
+    if (p == NULL) {
+        return NULL;
+    }
+
     if (json->comma) {
-        ngx_http_litestream_json_write(json, ",", 1);
+        *p++ = ',';
     }
 
     if (key) {
-        ngx_http_litestream_json_write(json, "\"", 1);
-        ngx_http_litestream_json_write(json, key, ngx_strlen(key));
-        ngx_http_litestream_json_write(json, "\":", 2);
+        *p++ = '"';
+        p = ngx_cpymem(p, key, len);
+        *p++ = '"';
+        *p++ = ':';
     }
 
+    ngx_http_litestream_json_written(json, p);
+
     json->comma = 1;
+
+    return p;
 }
 
 
 static void
-ngx_http_litestream_json_string(ngx_http_litestream_json_t *json,
+ngx_http_litestream_json_literal(ngx_http_litestream_json_t *json, char *key,
+    char *text, size_t len)
+{
+    u_char  *p;
+
+    p = ngx_http_litestream_json_value(json, key, len);
+
+    if (p) {
+        p = ngx_cpymem(p, text, len);
+        ngx_http_litestream_json_written(json, p);
+    }
+}
+
+
+/* most texts have nothing to escape: those bytes are copied one by one */
+
+static void
+ngx_http_litestream_json_string(ngx_http_litestream_json_t *json, char *key,
     u_char *data, size_t len)
 {
     size_t   n;
-    u_char  *p, *run, *last;
+    u_char  *p, *last, *end;
 
-    ngx_http_litestream_json_write(json, "\"", 1);
+    p = ngx_http_litestream_json_value(json, key, 1);
+
+    if (p == NULL) {
+        return;
+    }
+
+    *p++ = '"';
+    ngx_http_litestream_json_written(json, p);
 
     last = data + len;
 
-    while (data < last) {
+    do {
+        end = (last - data > NGX_HTTP_LITESTREAM_JSON_RUN)
+              ? data + NGX_HTTP_LITESTREAM_JSON_RUN : last;
 
-        run = data;
+        p = ngx_http_litestream_json_reserve(json, (end - data) * 6 + 4);
 
-        do {
-            n = ngx_http_litestream_json_utf8(data, last);
-            data += n;
+        if (p == NULL) {
+            return;
+        }
 
-        } while (n
-                 && data < last
-                 && data - run < NGX_HTTP_LITESTREAM_JSON_RUN);
+        while (data < end) {
 
-        if (data > run) {
-            p = ngx_http_litestream_json_reserve(json, (data - run) * 6);
-
-            if (p == NULL) {
-                return;
+            if (*data >= 0x20 && *data < 0x7f && *data != '"'
+                && *data != '\\')
+            {
+                *p++ = *data++;
+                continue;
             }
 
-            json->buf->last = (u_char *) ngx_escape_json(p, run, data - run);
-            json->size += json->buf->last - p;
+            /* the last character may go beyond the run */
+
+            n = ngx_http_litestream_json_utf8(data, last);
+
+            if (n) {
+                p = (u_char *) ngx_escape_json(p, data, n);
+                data += n;
+
+            } else {
+
+                /* U+FFFD for each byte that is not UTF-8 */
+
+                p = ngx_cpymem(p, "\xef\xbf\xbd", 3);
+                data++;
+            }
         }
 
-        if (n == 0) {
+        ngx_http_litestream_json_written(json, p);
 
-            /* U+FFFD for each byte that is not UTF-8 */
-
-            ngx_http_litestream_json_write(json, "\xef\xbf\xbd", 3);
-            data++;
-        }
-    }
+    } while (data < last);
 
     ngx_http_litestream_json_write(json, "\"", 1);
+}
+
+
+/* n in decimal, with zeros in front up to width; NGX_INT64_LEN at most */
+
+static u_char *
+ngx_http_litestream_json_digits(u_char *p, uint64_t n, ngx_uint_t width)
+{
+    u_char  *d, buf[NGX_INT64_LEN];
+
+    d = buf + NGX_INT64_LEN;
+
+    do {
+        *--d = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    while ((ngx_uint_t) (buf + NGX_INT64_LEN - d) < width) {
+        *--d = '0';
+    }
+
+    return ngx_cpymem(p, d, buf + NGX_INT64_LEN - d);
 }
 
 

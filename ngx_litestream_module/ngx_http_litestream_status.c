@@ -64,7 +64,7 @@ ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
 
     dbs = ctx->dbs->elts;
 
-    /* "ready" stands first, so the records are looked at twice */
+    /* "ready" stands first: of several, the records are looked at twice */
 
     for (i = 0; i < ctx->dbs->nelts; i++) {
         rc = ngx_http_litestream_status_db(dbs[i], &st);
@@ -94,7 +94,11 @@ ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
     ngx_http_litestream_json_open(json, "databases", '[');
 
     for (i = 0; i < ctx->dbs->nelts; i++) {
-        (void) ngx_http_litestream_status_db(dbs[i], &st);
+
+        if (ctx->dbs->nelts > 1) {
+            (void) ngx_http_litestream_status_db(dbs[i], &st);
+        }
+
         ngx_http_litestream_status_database(json, dbs[i], &st, now);
     }
 
