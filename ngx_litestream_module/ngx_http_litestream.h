@@ -89,6 +89,7 @@ typedef struct {
     ngx_http_litestream_said_t   user;
     ngx_http_litestream_said_t   snapshot;
     ngx_http_litestream_said_t   metrics_addr;
+    ngx_http_litestream_said_t   mcp_addr;
     ngx_http_litestream_said_t   path_prefix;
 
     ngx_array_t                  env;   /* of said_t: litestream_env */
@@ -414,6 +415,10 @@ ngx_int_t ngx_litestream_listen_check(ngx_cycle_t *cycle,
 
 ngx_litestream_addr_t *ngx_litestream_addr_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said);
+
+/* 1: nobody else can reach it but this machine */
+
+ngx_uint_t ngx_litestream_addr_loopback(ngx_litestream_addr_t *addr);
 
 /* whether one can be listened on while the other is in use */
 

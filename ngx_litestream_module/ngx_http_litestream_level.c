@@ -18,8 +18,10 @@ static ngx_int_t ngx_http_litestream_user(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_level_t *level);
 static ngx_int_t ngx_http_litestream_snapshot(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings);
-static ngx_int_t ngx_http_litestream_metrics(ngx_litestream_parse_t *parse,
-    ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings);
+static ngx_int_t ngx_http_litestream_addr(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_addr_t **addr);
+static ngx_int_t ngx_http_litestream_mcp(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_addr_t **addr);
 
 
 /*
@@ -81,8 +83,16 @@ ngx_http_litestream_level(ngx_litestream_parse_t *parse,
     }
 
     if (lscf->metrics_addr.file
-        && ngx_http_litestream_metrics(parse, &lscf->metrics_addr,
-                                       &level->settings)
+        && ngx_http_litestream_addr(parse, &lscf->metrics_addr,
+                                    &level->settings.metrics)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (lscf->mcp_addr.file
+        && ngx_http_litestream_mcp(parse, &lscf->mcp_addr,
+                                   &level->settings.mcp)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -129,10 +139,12 @@ ngx_http_litestream_expand_level(ngx_litestream_parse_t *parse,
     lscf->path_prefix.vars = &lscf->vars;
     lscf->snapshot.vars = &lscf->vars;
     lscf->metrics_addr.vars = &lscf->vars;
+    lscf->mcp_addr.vars = &lscf->vars;
 
     if (ngx_litestream_expand(parse, &lscf->user, 1) != NGX_OK
         || ngx_litestream_expand(parse, &lscf->snapshot, 1) != NGX_OK
         || ngx_litestream_expand(parse, &lscf->metrics_addr, 1) != NGX_OK
+        || ngx_litestream_expand(parse, &lscf->mcp_addr, 1) != NGX_OK
         || ngx_litestream_expand(parse, &lscf->path_prefix, 1) != NGX_OK)
     {
         return NGX_ERROR;
@@ -258,16 +270,37 @@ invalid:
 
 
 static ngx_int_t
-ngx_http_litestream_metrics(ngx_litestream_parse_t *parse,
-    ngx_http_litestream_said_t *said, ngx_litestream_settings_t *settings)
+ngx_http_litestream_addr(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_addr_t **addr)
 {
-    settings->metrics = NULL;
+    *addr = NULL;
 
     if (ngx_strcmp(said->args[1].data, "off") == 0) {
         return NGX_OK;
     }
 
-    settings->metrics = ngx_litestream_addr_parse(parse, said);
+    *addr = ngx_litestream_addr_parse(parse, said);
 
-    return settings->metrics ? NGX_OK : NGX_ERROR;
+    return *addr ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_litestream_mcp(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_addr_t **addr)
+{
+    if (ngx_http_litestream_addr(parse, said, addr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (*addr && !ngx_litestream_addr_loopback(*addr)) {
+        ngx_litestream_said_warn(parse->cf->log, said,
+                                 "\"%V\" \"%V\" is not a loopback address: "
+                                 "Litestream asks nobody for a password there, "
+                                 "and its tools read all databases and write "
+                                 "files as their user", &said->args[0],
+                                 &said->args[1]);
+    }
+
+    return NGX_OK;
 }

@@ -117,6 +117,13 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       offsetof(ngx_http_litestream_srv_conf_t, metrics_addr),
       NULL },
 
+    { ngx_string("litestream_mcp_addr"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_litestream_said,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, mcp_addr),
+      NULL },
+
     { ngx_string("litestream_restore"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_litestream_said,
@@ -301,6 +308,7 @@ ngx_http_litestream_create_srv_conf(ngx_conf_t *cf)
      *     lscf->user = { NULL };
      *     lscf->snapshot = { NULL };
      *     lscf->metrics_addr = { NULL };
+     *     lscf->mcp_addr = { NULL };
      *     lscf->level = { NULL };
      *     lscf->path_prefix = { NULL };
      *     lscf->vars = { NULL };

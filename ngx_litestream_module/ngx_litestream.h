@@ -105,6 +105,7 @@ typedef struct {
     ngx_msec_t                 snapshot_interval;     /* 0: not said */
     ngx_msec_t                 snapshot_retention;
     ngx_litestream_addr_t     *metrics;      /* or NULL */
+    ngx_litestream_addr_t     *mcp;     /* or NULL */
 } ngx_litestream_settings_t;
 
 

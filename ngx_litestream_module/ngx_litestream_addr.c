@@ -196,6 +196,36 @@ ngx_litestream_addr_resolve(ngx_litestream_parse_t *parse,
 }
 
 
+ngx_uint_t
+ngx_litestream_addr_loopback(ngx_litestream_addr_t *addr)
+{
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
+
+    if (addr->sockaddr == NULL) {
+        return 0;
+    }
+
+    switch (addr->sockaddr->sa_family) {
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) addr->sockaddr;
+        return IN6_IS_ADDR_LOOPBACK(&sin6->sin6_addr);
+#endif
+
+    case AF_INET:
+        sin = (struct sockaddr_in *) addr->sockaddr;
+        return (ntohl(sin->sin_addr.s_addr) >> 24) == 127;
+
+    default:
+        return 0;
+    }
+}
+
+
 /* ":port" takes the port of all addresses, those of IPv6 and of IPv4 */
 
 ngx_uint_t

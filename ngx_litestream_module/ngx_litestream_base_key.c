@@ -227,7 +227,7 @@ static ngx_litestream_base_key_t  ngx_litestream_base_top_keys[] = {
     { ngx_string("addr"), NGX_LITESTREAM_BASE_REFUSED,
       NULL, 0, "say \"litestream_metrics_addr\"" },
     { ngx_string("mcp-addr"), NGX_LITESTREAM_BASE_REFUSED,
-      NULL, 0, "it is not supported by this version" },
+      NULL, 0, "say \"litestream_mcp_addr\"" },
     { ngx_string("socket"), NGX_LITESTREAM_BASE_REFUSED,
       NULL, 0, "it is below \"litestream_state_path\"" },
     { ngx_string("exec"), NGX_LITESTREAM_BASE_REFUSED,

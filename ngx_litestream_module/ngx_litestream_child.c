@@ -294,7 +294,7 @@ ngx_litestream_group_spawn(ngx_litestream_rgroup_t *rg)
     }
 
     env = ngx_litestream_environ(pool, rg->group);
-    if (env == NULL) {
+    if (env == NULL || ngx_litestream_mcp(pool, rg, env) != NGX_OK) {
         ngx_destroy_pool(pool);
         goto failed;
     }
@@ -432,30 +432,45 @@ ngx_litestream_group_files(ngx_litestream_rgroup_t *rg)
 static ngx_int_t
 ngx_litestream_group_file(ngx_litestream_rgroup_t *rg, char *name, u_char *use)
 {
-    int                      fd;
-    char                     path[4200], temp[4210];
     ngx_int_t                rc;
     ngx_str_t                text;
-    ngx_log_t               *log;
     ngx_pool_t              *pool;
-    ngx_litestream_group_t  *group;
 
-    log = ngx_litestream_sup->log;
-    group = rg->group;
-
-    pool = ngx_create_pool(16384, log);
+    pool = ngx_create_pool(16384, ngx_litestream_sup->log);
     if (pool == NULL) {
         return NGX_ERROR;
     }
 
-    rc = NGX_ERROR;
+    rc = ngx_litestream_yaml_write(pool, ngx_litestream_sup->conf, rg->group,
+                                   use, 0, &text);
 
-    if (ngx_litestream_yaml_write(pool, ngx_litestream_sup->conf, group, use,
-                                  0, &text)
-        != NGX_OK)
-    {
-        goto done;
+    if (rc == NGX_OK) {
+        rc = ngx_litestream_group_write(rg, name, &text, 0400);
     }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+/*
+ * A file in the group's folder, of its user and with that mode, by rename:
+ * there is always an old one or a new one.  NGX_ERROR is logged.  Supervisor,
+ * under the lock; small local files only.
+ */
+
+ngx_int_t
+ngx_litestream_group_write(ngx_litestream_rgroup_t *rg, char *name,
+    ngx_str_t *text, mode_t mode)
+{
+    int                      fd;
+    char                     path[4200], temp[4210];
+    ngx_log_t               *log;
+    ngx_litestream_group_t  *group;
+
+    log = ngx_litestream_sup->log;
+    group = rg->group;
 
     (void) snprintf(path, sizeof(path), "%s/%s", (char *) group->dir.data,
                     name);
@@ -468,34 +483,28 @@ ngx_litestream_group_file(ngx_litestream_rgroup_t *rg, char *name, u_char *use)
     if (fd == -1) {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
                       "litestream: open() \"%s\" failed", temp);
-        goto done;
+        return NGX_ERROR;
     }
 
-    if (write(fd, text.data, text.len) != (ssize_t) text.len
-        || fchmod(fd, 0400) == -1
+    if (write(fd, text->data, text->len) != (ssize_t) text->len
+        || fchmod(fd, mode) == -1
         || (geteuid() == 0 && fchown(fd, group->uid, group->gid) == -1)
         || close(fd) == -1)
     {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
                       "litestream: cannot write \"%s\"", temp);
         (void) unlink(temp);
-        goto done;
+        return NGX_ERROR;
     }
 
     if (rename(temp, path) == -1) {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
                       "litestream: rename() \"%s\" to \"%s\" failed",
                       temp, path);
-        goto done;
+        return NGX_ERROR;
     }
 
-    rc = NGX_OK;
-
-done:
-
-    ngx_destroy_pool(pool);
-
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -898,7 +907,9 @@ ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
 
     /* how it ends is said in plain text, or at level error */
 
-    if (!line.json || line.level <= NGX_LOG_ERR) {
+    if ((!line.json && line.level < NGX_LOG_INFO)
+        || line.level <= NGX_LOG_ERR)
+    {
         ngx_litestream_copy(rg->last, sizeof(rg->last), text, n);
     }
 

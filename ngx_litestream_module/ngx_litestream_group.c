@@ -12,13 +12,29 @@
 #include "ngx_http_litestream.h"
 
 
+typedef struct {
+    char                       *name;
+    size_t                      offset;      /* in the settings */
+} ngx_litestream_listen_t;
+
+
 static ngx_int_t ngx_litestream_group_key(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_user_t *user,
     ngx_str_t *type, ngx_str_t *key);
 static ngx_int_t ngx_litestream_group_name(ngx_litestream_parse_t *parse,
     ngx_litestream_group_t *group);
+static ngx_litestream_addr_t *ngx_litestream_group_addr(
+    ngx_litestream_group_t *group, ngx_litestream_listen_t *listen);
 static ngx_litestream_db_t *ngx_litestream_group_first(
     ngx_litestream_group_t *group);
+
+
+static ngx_litestream_listen_t  ngx_litestream_listens[] = {
+    { "litestream_metrics_addr",
+      offsetof(ngx_litestream_settings_t, metrics) },
+    { "litestream_mcp_addr",
+      offsetof(ngx_litestream_settings_t, mcp) }
+};
 
 
 /*
@@ -153,10 +169,15 @@ ngx_litestream_group_key(ngx_litestream_parse_t *parse,
 
     len = 2 * NGX_INT64_LEN + type->len + sizeof("::")
           + 2 * NGX_INT64_LEN + sizeof(":interval=:retention=")
-          + sizeof(":addr=") + sizeof(":env=") + said->vars->digest.len;
+          + sizeof(":addr=") + sizeof(":mcp=")
+          + sizeof(":env=") + said->vars->digest.len;
 
     if (settings->metrics) {
         len += settings->metrics->text.len;
+    }
+
+    if (settings->mcp) {
+        len += settings->mcp->text.len;
     }
 
     p = ngx_pnalloc(parse->cf->pool, len);
@@ -179,6 +200,10 @@ ngx_litestream_group_key(ngx_litestream_parse_t *parse,
 
     if (settings->metrics) {
         p = ngx_sprintf(p, ":addr=%V", &settings->metrics->text);
+    }
+
+    if (settings->mcp) {
+        p = ngx_sprintf(p, ":mcp=%V", &settings->mcp->text);
     }
 
     if (said->vars->digest.len) {
@@ -242,62 +267,89 @@ ngx_litestream_group_name(ngx_litestream_parse_t *parse,
 ngx_int_t
 ngx_litestream_groups_check(ngx_litestream_parse_t *parse)
 {
-    ngx_uint_t                   i, j;
+    ngx_uint_t                   i, j, n;
     ngx_litestream_db_t         *one, *two;
     ngx_litestream_addr_t       *addr, *other;
     ngx_litestream_group_t     **groups;
+    ngx_litestream_listen_t     *listen, *with;
     ngx_http_litestream_said_t   said;
 
     ngx_memzero(&said, sizeof(ngx_http_litestream_said_t));
 
     groups = parse->lcf->groups.elts;
 
-    for (i = 0; i < parse->lcf->groups.nelts; i++) {
+    for (i = 0; i < parse->lcf->groups.nelts * 2; i++) {
 
-        addr = groups[i]->settings.metrics;
-        one = ngx_litestream_group_first(groups[i]);
+        listen = &ngx_litestream_listens[i % 2];
+        addr = ngx_litestream_group_addr(groups[i / 2], listen);
 
-        if (addr == NULL || one == NULL) {
+        if (addr == NULL) {
             continue;
         }
+
+        one = ngx_litestream_group_first(groups[i / 2]);
 
         said.file = addr->file;
         said.line = addr->line;
 
-        if (ngx_litestream_addr_privileged(addr, groups[i]->uid)) {
+        if (ngx_litestream_addr_privileged(addr, groups[i / 2]->uid)) {
             ngx_litestream_said_error(parse->cf->log, &said, 0,
-                                      "\"litestream_metrics_addr\" \"%V\" "
-                                      "cannot be used: the Litestream of "
-                                      "database \"%V\" runs as user \"%V\", "
-                                      "which may not listen on port %ui",
+                                      "\"%s\" \"%V\" cannot be used: the "
+                                      "Litestream of database \"%V\" runs as "
+                                      "user \"%V\", which may not listen on "
+                                      "port %ui", listen->name,
                                       &addr->text, &one->alias,
-                                      &groups[i]->user, addr->port);
+                                      &groups[i / 2]->user, addr->port);
+            return NGX_ERROR;
+        }
+
+        if (i % 2 && ngx_strlchr(groups[i / 2]->dir.data,
+                                 groups[i / 2]->dir.data
+                                 + groups[i / 2]->dir.len, ':'))
+        {
+            /* its tools look for litestream in PATH */
+
+            ngx_litestream_said_error(parse->cf->log, &said, 0,
+                                      "\"%s\" does not work with a colon in "
+                                      "\"litestream_state_path\"",
+                                      listen->name);
             return NGX_ERROR;
         }
 
         for (j = 0; j < i; j++) {
 
-            other = groups[j]->settings.metrics;
-            two = ngx_litestream_group_first(groups[j]);
+            n = j / 2;
+            with = &ngx_litestream_listens[j % 2];
+            other = ngx_litestream_group_addr(groups[n], with);
 
-            if (other == NULL || two == NULL
-                || !ngx_litestream_addr_clash(addr, other))
-            {
+            if (other == NULL || !ngx_litestream_addr_clash(addr, other)) {
                 continue;
             }
 
+            if (listen != with) {
+                ngx_litestream_said_error(parse->cf->log, &said, 0,
+                                          "\"%s\" \"%V\" cannot be used: it "
+                                          "is that of \"%s\" in %s:%ui",
+                                          listen->name, &addr->text,
+                                          with->name, other->file,
+                                          other->line);
+                return NGX_ERROR;
+            }
+
+            two = ngx_litestream_group_first(groups[n]);
+
             ngx_litestream_said_error(parse->cf->log, &said, 0,
-                                      "\"litestream_metrics_addr\" \"%V\" "
+                                      "\"%s\" \"%V\" "
                                       "would be that of two Litestream "
                                       "processes, of database \"%V\" (user "
                                       "\"%V\", replica type \"%V\") and of "
                                       "database \"%V\" (user \"%V\", replica "
                                       "type \"%V\"): say one for each in "
-                                      "server{}", &addr->text,
-                                      &two->alias, &groups[j]->user,
-                                      &groups[j]->type,
-                                      &one->alias, &groups[i]->user,
-                                      &groups[i]->type);
+                                      "server{}", listen->name, &addr->text,
+                                      &two->alias, &groups[n]->user,
+                                      &groups[n]->type,
+                                      &one->alias, &groups[i / 2]->user,
+                                      &groups[i / 2]->type);
             return NGX_ERROR;
         }
     }
@@ -325,11 +377,12 @@ ngx_litestream_listen_check(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
 
     groups = lcf->groups.elts;
 
-    for (i = 0; i < lcf->groups.nelts; i++) {
+    for (i = 0; i < lcf->groups.nelts * 2; i++) {
 
-        addr = groups[i]->settings.metrics;
+        addr = ngx_litestream_group_addr(groups[i / 2],
+                                         &ngx_litestream_listens[i % 2]);
 
-        if (addr == NULL || ngx_litestream_group_first(groups[i]) == NULL) {
+        if (addr == NULL) {
             continue;
         }
 
@@ -353,15 +406,30 @@ ngx_litestream_listen_check(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
             said.line = addr->line;
 
             ngx_litestream_said_error(cycle->log, &said, 0,
-                                      "\"litestream_metrics_addr\" \"%V\" "
-                                      "cannot be used: nginx itself listens "
-                                      "on \"%V\"", &addr->text,
-                                      &ls[n].addr_text);
+                                      "\"%s\" \"%V\" cannot be used: nginx "
+                                      "itself listens on \"%V\"",
+                                      ngx_litestream_listens[i % 2].name,
+                                      &addr->text, &ls[n].addr_text);
             return NGX_ERROR;
         }
     }
 
     return NGX_OK;
+}
+
+
+/* NULL: there is none, or nobody would listen on it */
+
+static ngx_litestream_addr_t *
+ngx_litestream_group_addr(ngx_litestream_group_t *group,
+    ngx_litestream_listen_t *listen)
+{
+    if (ngx_litestream_group_first(group) == NULL) {
+        return NULL;
+    }
+
+    return *(ngx_litestream_addr_t **) ((char *) &group->settings
+                                        + listen->offset);
 }
 
 

@@ -236,6 +236,12 @@ ngx_litestream_line_severity(u_char *p, size_t len)
         return NGX_LOG_ERR;
     }
 
+    /* a request to its MCP server */
+
+    if (ngx_memcmp(p, "[] ", 3) == 0) {
+        return NGX_LOG_INFO;
+    }
+
     n = sizeof(level) - 1;
 
     if (p[0] == '{') {

@@ -625,6 +625,13 @@ void ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
 void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
 ngx_int_t ngx_litestream_group_files(ngx_litestream_rgroup_t *rg);
+ngx_int_t ngx_litestream_group_write(ngx_litestream_rgroup_t *rg, char *name,
+    ngx_str_t *text, mode_t mode);
+
+/* ngx_litestream_mcp.c: what its MCP server needs, env is changed */
+
+ngx_int_t ngx_litestream_mcp(ngx_pool_t *pool, ngx_litestream_rgroup_t *rg,
+    char **env);
 void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
 
 /* ngx_litestream_sweep.c */

@@ -33,7 +33,8 @@ ngx_litestream_sweep(void)
     ngx_litestream_group_t   **groups;
 
     static char  *files[] = {
-        "litestream.yml", "litestream.yml.new", "jobs.yml", "jobs.yml.new"
+        "litestream.yml", "litestream.yml.new", "jobs.yml", "jobs.yml.new",
+        "litestream", "litestream.new"
     };
 
     conf = ngx_litestream_sup->conf;

@@ -28,6 +28,8 @@ typedef struct {
 } ngx_litestream_yaml_out_t;
 
 
+static ngx_int_t ngx_litestream_yaml_dollars(ngx_pool_t *pool,
+    ngx_litestream_yaml_out_t *yo, ngx_str_t *out);
 static ngx_msec_t ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
     ngx_litestream_group_t *group, u_char *use);
 static void ngx_litestream_yaml_settings(ngx_litestream_yaml_out_t *yo,
@@ -189,8 +191,54 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
         return NGX_ERROR;
     }
 
-    out->data = yo.start;
-    out->len = yo.last - yo.start;
+    return ngx_litestream_yaml_dollars(pool, &yo, out);
+}
+
+
+/*
+ * A Litestream that is not told -no-expand-env replaces "$NAME" in the text of
+ * its configuration, as the tools of its MCP server and people's own commands
+ * do.  Whatever has a "$" in it is in double quotes here, where "\x24" is one.
+ */
+
+static ngx_int_t
+ngx_litestream_yaml_dollars(ngx_pool_t *pool, ngx_litestream_yaml_out_t *yo,
+    ngx_str_t *out)
+{
+    size_t   n;
+    u_char  *p, *dst;
+
+    n = 0;
+
+    for (p = yo->start; p < yo->last; p++) {
+        n += (*p == '$');
+    }
+
+    out->data = yo->start;
+    out->len = yo->last - yo->start;
+
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    dst = ngx_pnalloc(pool, out->len + 3 * n);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    out->data = dst;
+
+    for (p = yo->start; p < yo->last; p++) {
+
+        if (*p == '$') {
+            dst = ngx_cpymem(dst, "\\x24", 4);
+
+        } else {
+            *dst++ = *p;
+        }
+    }
+
+    out->len = dst - out->data;
 
     return NGX_OK;
 }
@@ -262,6 +310,10 @@ ngx_litestream_yaml_settings(ngx_litestream_yaml_out_t *yo,
 
     if (settings->metrics) {
         ngx_litestream_yaml_string(yo, "addr", &settings->metrics->text);
+    }
+
+    if (settings->mcp) {
+        ngx_litestream_yaml_string(yo, "mcp-addr", &settings->mcp->text);
     }
 }
 
@@ -643,6 +695,10 @@ ngx_litestream_yaml_text(ngx_litestream_yaml_out_t *yo, ngx_str_t *name,
     int                  rc;
     yaml_event_t         event;
     yaml_scalar_style_t  style;
+
+    if (ngx_strlchr(value->data, value->data + value->len, '$')) {
+        literal = 0;
+    }
 
     style = literal ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 

@@ -42,7 +42,8 @@ my @refused = (
     [ "$directive in if{}", "server { if (\$arg_x) { $_; #!\n} }",
       qr/"$directive" directive is not allowed here/ ],
 } 'litestream_db one /a', 'litestream_replica file:///a', 'litestream_user a',
-    'litestream_snapshot interval=1h', 'litestream_metrics_addr :1'),
+    'litestream_snapshot interval=1h', 'litestream_metrics_addr :1',
+    'litestream_mcp_addr :1'),
 
 (map {
     my ($directive) = /^(\w+)/;
@@ -56,7 +57,8 @@ my @refused = (
     [ "$directive twice in server{}", "server { $_;\n $_; #!\n}",
       qr/"$directive" directive is duplicate/ ],
 } 'litestream_replica file:///a', "litestream_user $uid",
-    'litestream_snapshot interval=1h', 'litestream_metrics_addr :1'),
+    'litestream_snapshot interval=1h', 'litestream_metrics_addr :1',
+    'litestream_mcp_addr 127.0.0.1:1'),
 
 # what is said in server{} is looked at, also when nothing uses it
 
@@ -116,6 +118,27 @@ my @refused = (
     . "server { listen 127.0.0.1:8080; }",
   qr/nginx itself listens on "127\.0\.0\.1:\d+"/, { port => 1 } ],
 
+# the same of the other address
+
+[ 'mcp: no port', 'litestream_mcp_addr localhost; #!',
+  qr/invalid address "localhost" in "litestream_mcp_addr" directive/ ],
+[ 'mcp: two replica types', "litestream_mcp_addr 127.0.0.1:3001; #!\n"
+    . "$one\nserver { litestream_replica s3://b/c region=r; $two }",
+  qr/"litestream_mcp_addr" "127.0.0.1:3001" would be that of two .* "one"/ ],
+[ 'mcp: that of metrics', "$one\nlitestream_metrics_addr :3001;\n"
+    . 'litestream_mcp_addr 127.0.0.1:3001; #!',
+  qr/"127.0.0.1:3001" cannot be used: it is that of "litestream_metrics_addr"/ ],
+[ 'mcp: that of metrics of another site',
+  "server { $one litestream_mcp_addr 127.0.0.1:3001; }\n"
+    . "server { $two litestream_metrics_addr 127.0.0.1:3001; #!\n}",
+  qr/"127.0.0.1:3001" cannot be used: it is that of "litestream_mcp_addr" in/ ],
+[ 'mcp: an address of nginx itself',
+  "$one\nlitestream_mcp_addr 127.0.0.1:8080; #!\n"
+    . "server { listen 127.0.0.1:8080; }",
+  qr/"litestream_mcp_addr" .* nginx itself listens on "127\.0\.0\.1:\d+"/ ],
+[ 'mcp: a colon in the state path', "$one\nlitestream_mcp_addr :3001; #!",
+  qr/"litestream_mcp_addr" does not work with a colon/, { state => 's:s' } ],
+
 $> == 0 ? (
     [ 'one address, two users', "litestream_metrics_addr 127.0.0.1:9090; #!\n"
         . "$one\nlitestream_db three %%TESTDIR%%/three/a.sqlite3;",
@@ -143,6 +166,9 @@ my @taken = (
 [ 'one address that is off in one site',
   "litestream_metrics_addr 127.0.0.1:9090;\n"
     . "$one server { $two litestream_metrics_addr off; }" ],
+(map { [ "mcp: $_", "litestream_mcp_addr $_; $one" ] }
+    'off', ':3001', '127.0.0.1:3001', '[::]:3001', 'localhost:3001'),
+[ 'mcp: one of two sites', "server { $one litestream_mcp_addr :3001; }\n$two" ],
 [ 'an address that nobody uses', 'litestream_metrics_addr 127.0.0.1:9090;' ],
 (map { [ "address $_", "litestream_metrics_addr $_; $one" ] }
     ':9090', '*:9090', '0.0.0.0:9090', 'localhost:9090', '[::]:9090'),
@@ -189,6 +215,8 @@ for (@taken) {
 
 sub configure {
     my ($text, $opt) = @_;
+
+    $t->state_path("$dir/" . ($opt->{state} // 's'));
 
     $text = "litestream_replica file://$dir/replica;\n$text"
         if $opt->{replica} // $text !~ /^\s*litestream_replica/m;

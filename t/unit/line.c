@@ -154,6 +154,8 @@ lines(void)
     unit_ok(!line.json && line.level == NGX_LOG_ERR, "panic:");
     parse("SDK 2026/11/21 WARN Response has no supported checksum");
     unit_ok(!line.json && line.level == NGX_LOG_NOTICE, "another text");
+    parse("[] 2026/11/28 - 19:40:11 | 200 |  1ms | 127.0.0.1 | POST  \"/mcp\"");
+    unit_ok(!line.json && line.level == NGX_LOG_INFO, "a request to MCP");
     parse("");
     unit_ok(!line.json && line.msg.len == 0 && says(10, ""), "nothing");
     parse("{");

@@ -388,12 +388,12 @@ write_config(void)
                    "    type: \"file\"\n"
                    "    path: \"true\"\n"
                    "    sync-interval: 1s\n"
-                   "- path: \"/srv/a \\\"b\\\" $HOME\\\\c.db\"\n"
+                   "- path: \"/srv/a \\\"b\\\" \\x24HOME\\\\c.db\"\n"
                    "  monitor-interval: 1s\n"
                    "  replica:\n"
                    "    type: \"s3\"\n"
                    "    secret-access-key: "
-                       "\"p\\\"a'$s\\\\s: #\\n\\t\xe2\x82\xac\"\n"
+                       "\"p\\\"a'\\x24s\\\\s: #\\n\\t\xe2\x82\xac\"\n"
                    "    force-path-style: true\n"
                    "    skip-verify: \"yes: no\"\n"
                    "    concurrency: 5\n"
@@ -416,7 +416,7 @@ write_config(void)
     unit_ok(writes(&c, use, 1,
                    HEAD("3s")
                    "dbs:\n"
-                   "- path: \"/srv/a \\\"b\\\" $HOME\\\\c.db\"\n"
+                   "- path: \"/srv/a \\\"b\\\" \\x24HOME\\\\c.db\"\n"
                    "  monitor-interval: 1s\n"
                    "  replica:\n"
                    "    type: \"s3\"\n"

@@ -219,6 +219,10 @@ sub config_of {
     my ($name) = cmdline($pid) =~ / -config(?:=| )(\S+)/;
     my $text = slurp($name // '') // '';
 
+    # as it is written, "$" is nothing to be expanded
+
+    $text =~ s/\\x24/\$/g;
+
     my @paths = $text =~ m!\b(?:path|dir|url)["']?:\s*["']?(?:file://)?
         (/[^"'\n,}]+)!gx;
 
