@@ -26,6 +26,7 @@ typedef struct {
     ngx_uint_t                   line;
     ngx_litestream_vars_t       *vars;  /* for ${NAME}, NULL: as it is */
     unsigned                     warned:1;   /* of a replica: once is enough */
+    unsigned                     unverified:1;    /* the same */
     unsigned                     literal:1;  /* nothing is appended to it */
 } ngx_http_litestream_said_t;
 
@@ -279,8 +280,14 @@ typedef enum {
     NGX_LITESTREAM_ANY = 0,
     NGX_LITESTREAM_BOOL,
     NGX_LITESTREAM_NUMBER,
+    NGX_LITESTREAM_INTEGER,
     NGX_LITESTREAM_SIZE,
-    NGX_LITESTREAM_ENDPOINT
+    NGX_LITESTREAM_TIME,
+    NGX_LITESTREAM_ENDPOINT,
+    NGX_LITESTREAM_FILE,
+    NGX_LITESTREAM_FILES,
+    NGX_LITESTREAM_HOST_KEY,
+    NGX_LITESTREAM_NKEY
 } ngx_litestream_param_e;
 
 #define NGX_LITESTREAM_MASKED    1   /* a secret */
@@ -302,7 +309,7 @@ typedef struct {
     ngx_str_t                         scheme;
     ngx_str_t                         type;
     ngx_litestream_replica_param_t   *params;
-    ngx_litestream_replica_pt         handler;    /* NULL: not yet */
+    ngx_litestream_replica_pt         handler;
     ngx_litestream_replica_pt         finish;     /* or NULL */
 } ngx_litestream_scheme_t;
 
@@ -313,6 +320,49 @@ ngx_int_t ngx_litestream_s3_url(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
 ngx_int_t ngx_litestream_s3_finish(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+
+/* ngx_litestream_bucket.c, ngx_litestream_remote.c */
+
+extern ngx_litestream_replica_param_t  ngx_litestream_gs_params[];
+extern ngx_litestream_replica_param_t  ngx_litestream_abs_params[];
+extern ngx_litestream_replica_param_t  ngx_litestream_oss_params[];
+extern ngx_litestream_replica_param_t  ngx_litestream_sftp_params[];
+extern ngx_litestream_replica_param_t  ngx_litestream_webdav_params[];
+extern ngx_litestream_replica_param_t  ngx_litestream_nats_params[];
+
+ngx_int_t ngx_litestream_gs_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_gs_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_abs_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_abs_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_oss_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_oss_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_sftp_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_sftp_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_webdav_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_webdav_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_nats_url(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+ngx_int_t ngx_litestream_nats_finish(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica);
+
+/* logs "invalid replica", its URL without secrets; always NGX_ERROR */
+
+ngx_int_t ngx_litestream_replica_invalid(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *url, char *reason);
+
+/* the type that a scheme stands for, or NULL */
+
+ngx_str_t *ngx_litestream_replica_type(ngx_str_t *scheme);
 
 /* "s3://BUCKET/[PREFIX/]FILENAME" of the environment; NGX_DECLINED: none */
 
@@ -331,7 +381,8 @@ char *ngx_litestream_endpoint(ngx_pool_t *pool, ngx_str_t *text,
 /*
  * ngx_litestream_key.c.  params: checks the parameters of a directive and
  * remembers the secrets; they become keys of replica, unless that is NULL.
- * literal: warns of secrets that everybody can read.
+ * literal: warns of secrets that everybody can read; public: of one in a URL,
+ * which stands for that parameter.
  */
 
 ngx_int_t ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
@@ -339,6 +390,8 @@ ngx_int_t ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
     ngx_litestream_replica_t *replica);
 void ngx_litestream_replica_literal(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme);
+void ngx_litestream_replica_public(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *url);
 
 /* the key of that name, or NULL; add: a new one, or NULL: no memory */
 
@@ -433,6 +486,10 @@ ngx_uint_t ngx_litestream_addr_privileged(ngx_litestream_addr_t *addr,
 /* nginx's time, more than 0 and what Litestream can bear, in ms */
 
 ngx_int_t ngx_litestream_param_msec(ngx_str_t *value, ngx_msec_t *msec);
+
+/* a duration as Go writes it, in ns, -1: ngx_litestream_base_value.c */
+
+int64_t ngx_litestream_base_duration(ngx_str_t *value);
 
 /* find: by name or number; get: group is NULL unless one was said */
 

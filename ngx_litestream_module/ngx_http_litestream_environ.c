@@ -23,6 +23,12 @@ typedef struct {
 } ngx_litestream_entry_t;
 
 
+typedef struct {
+    ngx_str_t                    type;
+    ngx_str_t                    name;
+} ngx_litestream_env_type_t;
+
+
 static ngx_int_t ngx_litestream_entry_add(ngx_array_t *entries,
     ngx_str_t *name, ngx_str_t *value, ngx_uint_t level);
 static ngx_litestream_entry_t *ngx_litestream_entry_find(ngx_array_t *entries,
@@ -48,6 +54,24 @@ static ngx_str_t  ngx_litestream_env_passed[] = {
     ngx_string("https_proxy"),
     ngx_string("no_proxy"),
     ngx_null_string
+};
+
+
+/* what those of a type begin with */
+
+static ngx_litestream_env_type_t  ngx_litestream_env_types[] = {
+    { ngx_string("s3"), ngx_string("AWS_") },
+    { ngx_string("s3"), ngx_string("LITESTREAM_") },
+    { ngx_string("gs"), ngx_string("GOOGLE_") },
+    { ngx_string("gs"), ngx_string("STORAGE_EMULATOR_") },
+    { ngx_string("gs"), ngx_string("GCE_METADATA_") },
+    { ngx_string("gs"), ngx_string("CLOUDSDK_") },
+    { ngx_string("abs"), ngx_string("AZURE_") },
+    { ngx_string("abs"), ngx_string("LITESTREAM_AZURE_") },
+    { ngx_string("abs"), ngx_string("IDENTITY_") },
+    { ngx_string("oss"), ngx_string("OSS_") },
+    { ngx_string("oss"), ngx_string("ALIBABA_CLOUD_") },
+    { ngx_null_string, ngx_null_string }
 };
 
 
@@ -181,7 +205,8 @@ ngx_litestream_vars_keys(ngx_array_t *entries)
 static ngx_uint_t
 ngx_litestream_vars_passed(ngx_str_t *type, ngx_str_t *name)
 {
-    ngx_str_t  *passed;
+    ngx_str_t                  *passed;
+    ngx_litestream_env_type_t  *of;
 
     for (passed = ngx_litestream_env_passed; passed->len; passed++) {
 
@@ -192,10 +217,6 @@ ngx_litestream_vars_passed(ngx_str_t *type, ngx_str_t *name)
         }
     }
 
-    if (type->len != 2 || ngx_strncmp(type->data, "s3", 2) != 0) {
-        return 0;
-    }
-
     /* AWS_CA_BUNDLE: Litestream refuses to start with it */
 
     if (name->len == sizeof("AWS_CA_BUNDLE") - 1
@@ -204,9 +225,18 @@ ngx_litestream_vars_passed(ngx_str_t *type, ngx_str_t *name)
         return 0;
     }
 
-    return (name->len > 4 && ngx_strncmp(name->data, "AWS_", 4) == 0)
-           || (name->len > 11
-               && ngx_strncmp(name->data, "LITESTREAM_", 11) == 0);
+    for (of = ngx_litestream_env_types; of->type.len; of++) {
+
+        if (of->type.len == type->len
+            && ngx_strncmp(of->type.data, type->data, type->len) == 0
+            && name->len > of->name.len
+            && ngx_strncmp(of->name.data, name->data, of->name.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -74,6 +74,7 @@ typedef struct {
     ngx_str_t                  key;     /* as in litestream.yml */
     ngx_str_t                  value;
     unsigned                   secret:1;
+    unsigned                   list:1;  /* value: "one,two" */
 } ngx_litestream_key_t;
 
 
@@ -82,7 +83,7 @@ typedef struct {
     ngx_str_t                  url;     /* for people, masked, NUL-ended */
     ngx_str_t                  id;      /* canonical: tells replicas apart */
     ngx_str_t                  path;    /* of a file replica, NUL-ended */
-    ngx_str_t                  endpoint;     /* of s3, NUL-ended */
+    ngx_str_t                  endpoint;     /* URL of its server, or empty */
     ngx_array_t               *keys;    /* of ngx_litestream_key_t */
 } ngx_litestream_replica_t;
 
@@ -370,6 +371,39 @@ ngx_int_t ngx_litestream_redact_init(ngx_conf_t *cf,
     ngx_litestream_conf_t *lcf);
 size_t ngx_litestream_redact(ngx_litestream_conf_t *lcf, u_char *p,
     size_t len);
+
+
+/* URLs of replicas, pure: ngx_litestream_url.c */
+
+typedef struct {
+    ngx_str_t                  scheme;
+    ngx_str_t                  user;    /* decoded; data is NULL: none */
+    ngx_str_t                  password;     /* decoded; the same */
+    ngx_str_t                  host;    /* with its port, several: "a:1,b" */
+    ngx_str_t                  path;    /* as it is there, from "/" on */
+    ngx_str_t                  query;   /* after "?"; data is NULL: none */
+    ngx_uint_t                 hosts;
+} ngx_litestream_url_t;
+
+char *ngx_litestream_url_parse(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_litestream_url_t *url);
+char *ngx_litestream_url_path(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_str_t *path);
+ngx_int_t ngx_litestream_url_server(ngx_pool_t *pool,
+    ngx_litestream_url_t *url, ngx_uint_t n, ngx_uint_t port,
+    ngx_str_t *server);
+
+/* for what stands before "@" */
+
+u_char *ngx_litestream_url_at(ngx_str_t *text);
+ngx_int_t ngx_litestream_url_escape(ngx_pool_t *pool, ngx_str_t *text);
+
+/* for messages; for people; 1: a literal password is in it */
+
+ngx_str_t *ngx_litestream_url_mask(ngx_pool_t *pool, ngx_str_t *text);
+ngx_int_t ngx_litestream_url_public(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_uint_t keep);
+ngx_uint_t ngx_litestream_url_secret(ngx_str_t *text);
 
 
 /* environment files and ${NAME}, pure: ngx_litestream_env.c */

@@ -72,9 +72,8 @@ ngx_uint_t ngx_litestream_base_null(ngx_litestream_node_t *node);
 ngx_int_t ngx_litestream_base_bool(ngx_str_t *value);
 ngx_uint_t ngx_litestream_base_word(ngx_str_t *value, char *words);
 
-/* -1: it is none; a duration as Go writes it, "1h30m", in ns */
+/* -1: it is none */
 
-int64_t ngx_litestream_base_duration(ngx_str_t *value);
 int64_t ngx_litestream_base_size(ngx_str_t *value);
 
 /* with the file and this line of it */

@@ -152,7 +152,7 @@ static ngx_litestream_base_key_t  ngx_litestream_base_setting_keys[] = {
       "abs", NGX_LITESTREAM_PRIVATE, NULL },
     { ngx_string("sas-token"), NGX_LITESTREAM_BASE_TEXT,
       "abs", NGX_LITESTREAM_PRIVATE, NULL },
-    { ngx_string("host"), NGX_LITESTREAM_BASE_TEXT, "sftp", 0, NULL },
+    { ngx_string("host"), NGX_LITESTREAM_BASE_TEXT, "", 0, NULL },
     { ngx_string("user"), NGX_LITESTREAM_BASE_TEXT, "sftp", 0, NULL },
     { ngx_string("password"), NGX_LITESTREAM_BASE_TEXT,
       "sftp nats", NGX_LITESTREAM_PRIVATE, NULL },
@@ -688,6 +688,13 @@ ngx_litestream_base_scalar(ngx_litestream_base_ctx_t *ctx,
 {
     ngx_md5_update(ctx->md5, node->plain ? "=" : "\"", 1);
     ngx_md5_update(ctx->md5, node->value.data, node->value.len + 1);
+
+    if (node->name.len == 3 && ngx_strncmp(node->name.data, "url", 3) == 0
+        && !node->expanded && ctx->base->literal == NULL
+        && ngx_litestream_url_secret(&node->value))
+    {
+        ctx->base->literal = node;
+    }
 
     if (!secret || node->value.len == 0) {
         return NGX_OK;

@@ -276,6 +276,8 @@ ngx_litestream_base_defaults(ngx_litestream_parse_t *parse,
         if (kind == NGX_LITESTREAM_BASE_OTHER
             || kind == NGX_LITESTREAM_BASE_URL
             || ngx_litestream_base_is_param(node, kind)
+            || ngx_litestream_replica_key(db->replica,
+                                          (char *) node->name.data)
             || (said && ngx_strcmp(node->name.data, "sync-interval") == 0)
             || ngx_litestream_base_named(db->settings, &node->name))
         {

@@ -17,11 +17,64 @@
 
 static char *ngx_litestream_replica_value(ngx_pool_t *pool,
     ngx_litestream_replica_param_t *param, ngx_str_t *value);
+static char *ngx_litestream_replica_time(ngx_pool_t *pool, ngx_str_t *value);
+static char *ngx_litestream_replica_host_key(ngx_pool_t *pool,
+    ngx_str_t *value);
 static void ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
     ngx_str_t *name);
 static ngx_uint_t ngx_litestream_replica_distance(ngx_str_t *one,
     ngx_str_t *two);
+
+
+typedef struct {
+    char                             *type;  /* NULL: all of them */
+    char                             *said;
+    char                             *hint;
+} ngx_litestream_replica_hint_t;
+
+
+/* what other tools call them, and what is said elsewhere */
+
+static ngx_litestream_replica_hint_t  ngx_litestream_replica_hints[] = {
+
+    { "s3", "session_token", "set AWS_SESSION_TOKEN by \"litestream_env\", "
+      "together with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" },
+    { "s3", "session-token", "set AWS_SESSION_TOKEN by \"litestream_env\", "
+      "together with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" },
+
+    { "gs", "endpoint", "set STORAGE_EMULATOR_HOST by \"litestream_env\"" },
+    { "gs", "credentials", "set GOOGLE_APPLICATION_CREDENTIALS, the path of "
+      "a key file, by \"litestream_env\"" },
+
+    { "abs", "account", "did you mean \"account_name\"?" },
+    { "abs", "key", "did you mean \"account_key\"?" },
+
+    { "oss", "access_key_secret", "did you mean \"secret_access_key\"?" },
+
+    { "sftp", "username", "did you mean \"user\"?" },
+    { "sftp", "identity_file", "did you mean \"key_path\"?" },
+    { "sftp", "private_key", "did you mean \"key_path\"?" },
+    { "sftp", "known_hosts", "did you mean \"host_key\"?" },
+    { "sftp", "passphrase", "Litestream cannot use a key that has one" },
+
+    { "webdav", "user", "did you mean \"webdav_username\"?" },
+    { "webdav", "username", "did you mean \"webdav_username\"?" },
+    { "webdav", "password", "did you mean \"webdav_password\"?" },
+    { "webdav", "skip_verify", "Litestream has none for WebDAV, set "
+      "SSL_CERT_FILE by \"litestream_env\"" },
+
+    { "nats", "user", "did you mean \"username\"?" },
+    { "nats", "credentials", "did you mean \"creds\"?" },
+
+    { NULL, "url", "the URL comes first, without a name" },
+    { NULL, "type", "the URL says it" },
+    { NULL, "host", "the URL says it" },
+    { NULL, "bucket", "the URL says it" },
+    { NULL, "path", "the URL says it" },
+
+    { NULL, NULL, NULL }
+};
 
 
 ngx_litestream_key_t *
@@ -62,6 +115,7 @@ ngx_litestream_replica_add(ngx_litestream_replica_t *replica, char *name,
     key->key.len = ngx_strlen(name);
     key->value = *value;
     key->secret = 0;
+    key->list = 0;
 
     return key;
 }
@@ -104,6 +158,30 @@ ngx_litestream_replica_literal(ngx_litestream_parse_t *parse,
                                      &param->name);
         }
     }
+}
+
+
+/* the same of a URL; each is said once, where it was said */
+
+void
+ngx_litestream_replica_public(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *url)
+{
+    ngx_file_info_t  fi;
+
+    if (!ngx_litestream_url_secret(url)
+        || ngx_file_info(said->file, &fi) == NGX_FILE_ERROR
+        || !(fi.st_mode & S_IROTH))
+    {
+        return;
+    }
+
+    ngx_litestream_said_warn(parse->cf->log, said,
+                             "the URL of the replica has a secret in it, in a "
+                             "file that everybody can read (mode %04ui): say "
+                             "it in a \"litestream_env_file\" of mode 0600, "
+                             "and ${NAME} here",
+                             ngx_litestream_octal(fi.st_mode));
 }
 
 
@@ -206,6 +284,7 @@ ngx_litestream_replica_params(ngx_litestream_parse_t *parse,
         }
 
         key->secret = (param->secret != 0);
+        key->list = (param->kind == NGX_LITESTREAM_FILES);
     }
 
     return NGX_OK;
@@ -218,8 +297,9 @@ static char *
 ngx_litestream_replica_value(ngx_pool_t *pool,
     ngx_litestream_replica_param_t *param, ngx_str_t *value)
 {
-    off_t   size;
-    size_t  i;
+    off_t      size;
+    size_t     i;
+    ngx_str_t  number;
 
     if (value->len == 0) {
         return "it is empty";
@@ -279,12 +359,144 @@ ngx_litestream_replica_value(ngx_pool_t *pool,
 
         return NULL;
 
+    case NGX_LITESTREAM_INTEGER:
+
+        number = *value;
+
+        if (number.data[0] == '-') {
+            number.data++;
+            number.len--;
+        }
+
+        if (number.len > 9
+            || ngx_atoi(number.data, number.len) == NGX_ERROR)
+        {
+            return "it must be a number";
+        }
+
+        return NULL;
+
+    case NGX_LITESTREAM_TIME:
+        return ngx_litestream_replica_time(pool, value);
+
     case NGX_LITESTREAM_ENDPOINT:
         return ngx_litestream_endpoint(pool, value, value);
+
+    case NGX_LITESTREAM_FILE:
+        return value->data[0] == '/' ? NULL : "it must be an absolute path";
+
+    case NGX_LITESTREAM_FILES:
+
+        for (i = 0; i < value->len; i++) {
+
+            if ((i == 0 || value->data[i - 1] == ',') && value->data[i] != '/')
+            {
+                return "it must be absolute paths, separated by commas";
+            }
+        }
+
+        return value->data[i - 1] == ','
+               ? "it must be absolute paths, separated by commas" : NULL;
+
+    case NGX_LITESTREAM_HOST_KEY:
+        return ngx_litestream_replica_host_key(pool, value);
+
+    case NGX_LITESTREAM_NKEY:
+        return "Litestream " NGX_LITESTREAM_BIN_VERSION " cannot sign with "
+               "it, say \"creds\", or \"jwt\" and \"seed\"";
 
     default: /* NGX_LITESTREAM_ANY */
         return NULL;
     }
+}
+
+
+/* as nginx writes it, or as Go does in a litestream.yml */
+
+static char *
+ngx_litestream_replica_time(ngx_pool_t *pool, ngx_str_t *value)
+{
+    int64_t     ns;
+    ngx_msec_t  ms;
+
+    if (ngx_litestream_param_msec(value, &ms) != NGX_OK) {
+
+        ns = ngx_litestream_base_duration(value);
+
+        if (ns < 1000000) {
+            return "it must be a time, such as 2s";
+        }
+
+        ms = ns / 1000000;
+    }
+
+    value->data = ngx_pnalloc(pool, NGX_INT64_LEN + sizeof("ms"));
+    if (value->data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value->len = ngx_sprintf(value->data, "%Mms%Z", ms) - value->data - 1;
+
+    return NULL;
+}
+
+
+/* "ssh-ed25519 AAAA... comment", as in a .pub file */
+
+static char *
+ngx_litestream_replica_host_key(ngx_pool_t *pool, ngx_str_t *value)
+{
+    size_t      len;
+    u_char     *p, *last;
+    ngx_str_t   type, text, key;
+
+    p = value->data;
+    last = p + value->len;
+
+    type.data = p;
+
+    while (p < last && *p != ' ') {
+        p++;
+    }
+
+    type.len = p - type.data;
+
+    while (p < last && *p == ' ') {
+        p++;
+    }
+
+    text.data = p;
+
+    while (p < last && *p != ' ') {
+        p++;
+    }
+
+    text.len = p - text.data;
+
+    key.data = ngx_pnalloc(pool, ngx_base64_decoded_length(text.len) + 1);
+    if (key.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (text.len == 0
+        || ngx_decode_base64(&key, &text) != NGX_OK || key.len < 4)
+    {
+        return "it must be \"TYPE KEY\", as in a file .pub, and without the "
+               "names of hosts that known_hosts has before it";
+    }
+
+    /* the key begins with its type */
+
+    p = key.data;
+    len = (size_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
+
+    if (len != type.len || len > key.len - 4
+        || ngx_memcmp(p + 4, type.data, len) != 0)
+    {
+        return "what it says of its type and its key do not agree";
+    }
+
+    return NULL;
 }
 
 
@@ -298,19 +510,24 @@ ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
     u_char                          *p, *last;
     u_char                           near[NGX_MAX_ERROR_STR / 2];
     ngx_uint_t                       n, best;
+    ngx_litestream_replica_hint_t   *hint;
     ngx_litestream_replica_param_t  *param, *found;
 
-    if (name->len == sizeof("session_token") - 1
-        && ngx_strncmp(name->data, "session", 7) == 0)
-    {
-        ngx_litestream_said_error(parse->cf->log, said, 0,
-                                  "invalid parameter \"%V\" of replica type "
-                                  "\"%V\": set AWS_SESSION_TOKEN by "
-                                  "\"litestream_env\", together with "
-                                  "AWS_ACCESS_KEY_ID and "
-                                  "AWS_SECRET_ACCESS_KEY", name,
-                                  &scheme->type);
-        return;
+    for (hint = ngx_litestream_replica_hints; hint->said; hint++) {
+
+        if ((hint->type == NULL
+             || (ngx_strlen(hint->type) == scheme->type.len
+                 && ngx_strncmp(hint->type, scheme->type.data,
+                                scheme->type.len) == 0))
+            && ngx_strlen(hint->said) == name->len
+            && ngx_strncmp(hint->said, name->data, name->len) == 0)
+        {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "invalid parameter \"%V\" of replica "
+                                      "type \"%V\": %s", name, &scheme->type,
+                                      hint->hint);
+            return;
+        }
     }
 
     found = NULL;

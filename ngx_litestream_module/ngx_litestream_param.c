@@ -104,8 +104,11 @@ ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx)
         }
 
         if (seen & ((ngx_uint_t) 1 << n)) {
+            /* not its value: in the URL of a replica may be a password */
+
             ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
-                                      "parameter \"%V\" is duplicate", arg);
+                                      "parameter \"%V\" is duplicate",
+                                      &param->name);
             return NGX_ERROR;
         }
 

@@ -18,8 +18,9 @@ typedef struct {
 } ngx_litestream_slip_t;
 
 
-static ngx_litestream_scheme_t *ngx_litestream_replica_scheme(ngx_log_t *log,
-    ngx_http_litestream_said_t *said, ngx_str_t *url);
+static ngx_litestream_scheme_t *ngx_litestream_replica_scheme(
+    ngx_litestream_parse_t *parse, ngx_http_litestream_said_t *said,
+    ngx_str_t *url);
 static ngx_int_t ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_db_t *db,
     ngx_str_t *text, ngx_uint_t append, ngx_str_t *url);
@@ -46,13 +47,33 @@ static ngx_litestream_scheme_t  ngx_litestream_schemes[] = {
       ngx_litestream_s3_params, ngx_litestream_s3_url,
       ngx_litestream_s3_finish },
 
-    { ngx_string("gs"), ngx_string("gs"), NULL, NULL, NULL },
-    { ngx_string("abs"), ngx_string("abs"), NULL, NULL, NULL },
-    { ngx_string("sftp"), ngx_string("sftp"), NULL, NULL, NULL },
-    { ngx_string("nats"), ngx_string("nats"), NULL, NULL, NULL },
-    { ngx_string("webdav"), ngx_string("webdav"), NULL, NULL, NULL },
-    { ngx_string("webdavs"), ngx_string("webdav"), NULL, NULL, NULL },
-    { ngx_string("oss"), ngx_string("oss"), NULL, NULL, NULL },
+    { ngx_string("gs"), ngx_string("gs"),
+      ngx_litestream_gs_params, ngx_litestream_gs_url,
+      ngx_litestream_gs_finish },
+
+    { ngx_string("abs"), ngx_string("abs"),
+      ngx_litestream_abs_params, ngx_litestream_abs_url,
+      ngx_litestream_abs_finish },
+
+    { ngx_string("oss"), ngx_string("oss"),
+      ngx_litestream_oss_params, ngx_litestream_oss_url,
+      ngx_litestream_oss_finish },
+
+    { ngx_string("sftp"), ngx_string("sftp"),
+      ngx_litestream_sftp_params, ngx_litestream_sftp_url,
+      ngx_litestream_sftp_finish },
+
+    { ngx_string("webdav"), ngx_string("webdav"),
+      ngx_litestream_webdav_params, ngx_litestream_webdav_url,
+      ngx_litestream_webdav_finish },
+
+    { ngx_string("webdavs"), ngx_string("webdav"),
+      ngx_litestream_webdav_params, ngx_litestream_webdav_url,
+      ngx_litestream_webdav_finish },
+
+    { ngx_string("nats"), ngx_string("nats"),
+      ngx_litestream_nats_params, ngx_litestream_nats_url,
+      ngx_litestream_nats_finish },
 
     { ngx_null_string, ngx_null_string, NULL, NULL, NULL }
 };
@@ -74,6 +95,8 @@ static ngx_litestream_slip_t  ngx_litestream_scheme_slips[] = {
     { ngx_string("http"), "\"s3\" with the parameter \"endpoint\"" },
     { ngx_string("https"), "\"s3\" with the parameter \"endpoint\"" },
     { ngx_string("dav"), "\"webdav\"" },
+    { ngx_string("davs"), "\"webdavs\"" },
+    { ngx_string("tls"), "\"nats\" with the parameter \"tls\"" },
     { ngx_null_string, NULL }
 };
 
@@ -97,11 +120,12 @@ ngx_litestream_replica_check(ngx_litestream_parse_t *parse,
         return NGX_ERROR;
     }
 
-    scheme = ngx_litestream_replica_scheme(parse->cf->log, replica, &url);
+    scheme = ngx_litestream_replica_scheme(parse, replica, &url);
     if (scheme == NULL) {
         return NGX_ERROR;
     }
 
+    ngx_litestream_replica_public(parse, replica, &replica->args[1]);
     ngx_litestream_replica_literal(parse, replica, scheme);
 
     if (ngx_litestream_expand(parse, replica, 2) != NGX_OK) {
@@ -131,6 +155,8 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
     if (url->len) {
         text = url;
         replica = NULL;
+
+        ngx_litestream_replica_public(parse, said, url);
 
     } else if (replica) {
         text = &replica->args[1];
@@ -172,7 +198,7 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
-    scheme = ngx_litestream_replica_scheme(parse->cf->log, said, &full);
+    scheme = ngx_litestream_replica_scheme(parse, said, &full);
     if (scheme == NULL) {
         return NULL;
     }
@@ -214,19 +240,22 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
 
 
 static ngx_litestream_scheme_t *
-ngx_litestream_replica_scheme(ngx_log_t *log, ngx_http_litestream_said_t *said,
-    ngx_str_t *url)
+ngx_litestream_replica_scheme(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *url)
 {
     u_char                   *p;
+    ngx_log_t                *log;
     ngx_str_t                 name;
     ngx_litestream_slip_t    *slip;
     ngx_litestream_scheme_t  *scheme;
 
+    log = parse->cf->log;
+
     p = ngx_strlchr(url->data, url->data + url->len, ':');
 
     if (p == NULL || p == url->data) {
-        ngx_litestream_said_error(log, said, 0, "invalid replica \"%V\", "
-                                  "it must be a URL", url);
+        (void) ngx_litestream_replica_invalid(parse, said, url,
+                                              "it must be a URL");
         return NULL;
     }
 
@@ -239,13 +268,6 @@ ngx_litestream_replica_scheme(ngx_log_t *log, ngx_http_litestream_said_t *said,
             || ngx_strncmp(scheme->scheme.data, name.data, name.len) != 0)
         {
             continue;
-        }
-
-        if (scheme->handler == NULL) {
-            ngx_litestream_said_error(log, said, 0,
-                                      "replica type \"%V\" is not supported "
-                                      "by this version", &scheme->type);
-            return NULL;
         }
 
         return scheme;
@@ -270,10 +292,47 @@ ngx_litestream_replica_scheme(ngx_log_t *log, ngx_http_litestream_said_t *said,
 }
 
 
+ngx_str_t *
+ngx_litestream_replica_type(ngx_str_t *scheme)
+{
+    ngx_litestream_scheme_t  *known;
+
+    for (known = ngx_litestream_schemes; known->scheme.len; known++) {
+
+        if (known->scheme.len == scheme->len
+            && ngx_strncmp(known->scheme.data, scheme->data, scheme->len) == 0)
+        {
+            return &known->type;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_litestream_replica_invalid(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *url, char *reason)
+{
+    ngx_str_t  *masked;
+
+    masked = ngx_litestream_url_mask(parse->cf->pool, url);
+
+    if (masked && reason != NGX_CONF_ERROR) {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "invalid replica \"%V\", %s", masked,
+                                  reason);
+    }
+
+    return NGX_ERROR;
+}
+
+
 /*
  * $alias, $file and ${NAME} are replaced, all at once: what comes from a
- * variable is taken as it is.  append: without $alias and $file "/ALIAS" is
- * appended to what stands before "?".
+ * variable is taken as it is, but before "@", where a password may be, it is
+ * escaped.  append: without $alias and $file "/ALIAS" is appended to what
+ * stands before "?".
  */
 
 static ngx_int_t
@@ -281,11 +340,11 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_db_t *db,
     ngx_str_t *text, ngx_uint_t append, ngx_str_t *url)
 {
-    size_t      len;
-    u_char     *p, *d, *start, *last;
-    ngx_int_t   rc;
-    ngx_str_t  *part, value;
-    ngx_array_t parts;
+    size_t       len;
+    u_char      *p, *d, *at, *start, *last;
+    ngx_int_t    rc;
+    ngx_str_t   *part, value;
+    ngx_array_t  parts;
 
     if (ngx_array_init(&parts, parse->cf->temp_pool, 8, sizeof(ngx_str_t))
         != NGX_OK)
@@ -297,6 +356,8 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     last = text->data + text->len;
 
     len = db->alias.len + sizeof("///");
+
+    at = ngx_litestream_url_at(text);
 
     while (p < last) {
 
@@ -324,6 +385,20 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
                 return rc;
             }
 
+            if (at && start < at
+                && ngx_litestream_url_escape(parse->cf->pool, &value)
+                   != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+        } else if (at && p < at) {
+
+            /* not printed: it is a part of a password */
+
+            return ngx_litestream_replica_invalid(parse, said, text,
+                       "\"$\" before \"@\" is written as %24");
+
         } else {
 
             p++;
@@ -342,6 +417,12 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
                 value = db->name;
 
             } else {
+                text = ngx_litestream_url_mask(parse->cf->pool, text);
+
+                if (text == NULL) {
+                    return NGX_ERROR;
+                }
+
                 ngx_litestream_said_error(parse->cf->log, said, 0,
                                           "unknown variable \"%*s\" in "
                                           "replica \"%V\", there are $alias "
@@ -483,10 +564,7 @@ ngx_litestream_replica_file(ngx_litestream_parse_t *parse,
 
 invalid:
 
-    ngx_litestream_said_error(parse->cf->log, said, 0,
-                              "invalid replica \"%V\", %s", url, reason);
-
-    return NGX_ERROR;
+    return ngx_litestream_replica_invalid(parse, said, url, reason);
 }
 
 

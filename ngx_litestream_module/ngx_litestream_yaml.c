@@ -42,6 +42,8 @@ static void ngx_litestream_yaml_db(ngx_litestream_yaml_out_t *yo,
     ngx_litestream_db_t *db, ngx_uint_t mask);
 static void ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
     ngx_litestream_db_t *db, ngx_uint_t mask);
+static void ngx_litestream_yaml_list(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_key_t *key);
 static void ngx_litestream_yaml_logging(ngx_litestream_yaml_out_t *yo,
     ngx_litestream_base_t *base);
 static void ngx_litestream_yaml_nodes(ngx_litestream_yaml_out_t *yo,
@@ -430,6 +432,11 @@ ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
                 interval = 1;
             }
 
+            if (key[i].list) {
+                ngx_litestream_yaml_list(yo, &key[i]);
+                continue;
+            }
+
             value = (mask && key[i].secret) ? &ngx_litestream_yaml_mask
                                             : &key[i].value;
 
@@ -448,6 +455,42 @@ ngx_litestream_yaml_replica(ngx_litestream_yaml_out_t *yo,
     }
 
     ngx_litestream_yaml_nodes(yo, db->settings, mask);
+}
+
+
+/* none of them is a secret */
+
+static void
+ngx_litestream_yaml_list(ngx_litestream_yaml_out_t *yo,
+    ngx_litestream_key_t *key)
+{
+    u_char        *p, *last, *end;
+    ngx_str_t      value;
+    yaml_event_t   event;
+
+    ngx_litestream_yaml_text(yo, &key->key, &key->key, 1);
+
+    ngx_litestream_yaml_emit(yo, &event,
+                yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+                                                YAML_BLOCK_SEQUENCE_STYLE));
+
+    last = key->value.data + key->value.len;
+
+    for (p = key->value.data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, ',');
+        if (end == NULL) {
+            end = last;
+        }
+
+        value.data = p;
+        value.len = end - p;
+
+        ngx_litestream_yaml_text(yo, &key->key, &value, 0);
+    }
+
+    ngx_litestream_yaml_emit(yo, &event,
+                yaml_sequence_end_event_initialize(&event));
 }
 
 

@@ -115,8 +115,6 @@ my @cases = (
 [ 'a relative replica', "$db    replica:\n      path: x #!\n", qr/absolute/ ],
 [ 'unknown type', "$db    replica:\n      type: ftp #!\n",
   qr/unknown replica scheme "ftp"/ ],
-[ 'unsupported type', "$db    replica:\n      type: sftp #!\n",
-  qr/"sftp" is not supported/ ],
 [ 'key of another type', "$replica      region: x #!\n",
   qr/"region" is not of replica type "file"/ ],
 [ 'one replica for two', "$replica  - path: %%TESTDIR%%/two/db.sqlite3\n"
