@@ -624,7 +624,13 @@ void ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
 void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
+
+/* ngx_litestream_folder.c */
+
 ngx_int_t ngx_litestream_group_files(ngx_litestream_rgroup_t *rg);
+ngx_int_t ngx_litestream_group_file(ngx_litestream_rgroup_t *rg, char *name,
+    u_char *use);
 ngx_int_t ngx_litestream_group_write(ngx_litestream_rgroup_t *rg, char *name,
     ngx_str_t *text, mode_t mode);
 
@@ -632,7 +638,6 @@ ngx_int_t ngx_litestream_group_write(ngx_litestream_rgroup_t *rg, char *name,
 
 ngx_int_t ngx_litestream_mcp(ngx_pool_t *pool, ngx_litestream_rgroup_t *rg,
     char **env);
-void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
 
 /* ngx_litestream_sweep.c */
 

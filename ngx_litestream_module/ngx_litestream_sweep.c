@@ -34,7 +34,7 @@ ngx_litestream_sweep(void)
 
     static char  *files[] = {
         "litestream.yml", "litestream.yml.new", "jobs.yml", "jobs.yml.new",
-        "litestream", "litestream.new"
+        "jobs.env", "jobs.env.new", "litestream", "litestream.new"
     };
 
     conf = ngx_litestream_sup->conf;

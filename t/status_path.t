@@ -16,7 +16,7 @@ use IO::Socket::UNIX;
 use Socket qw/ SOCK_SEQPACKET SOCK_STREAM /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(33 - ($> && 10));
+    ->has_daemon(qw/litestream sqlite3/)->plan(34 - ($> && 10));
 
 my $dir = $t->testdir;
 my (undef, undef, $uid) = $t->user;
@@ -73,6 +73,7 @@ is(who($group), "40711 $>", 'folder of a group');
 like($group, qr!/$uid-file-[0-9a-f]{8}$!, 'its name');
 is(who("$group/litestream.yml"), "100400 $uid", 'litestream.yml');
 is(who("$group/jobs.yml"), "100400 $uid", 'jobs.yml');
+is(who("$group/jobs.env"), "100400 $uid", 'jobs.env');
 is(who("$group/run"), "40700 $uid", 'run');
 is(who("$group/run/litestream.sock"), "140600 $uid", 'litestream.sock');
 
@@ -90,7 +91,7 @@ $t->waituntil(sub {
 });
 
 is($there, 'GROUP replicas status supervisor.sock', 'nothing else there');
-is(join(' ', sort(names($group))), 'jobs.yml litestream.yml run',
+is(join(' ', sort(names($group))), 'jobs.env jobs.yml litestream.yml run',
     'nothing else in the folder of the group');
 is(join(' ', names("$group/run")), 'litestream.sock', 'nothing else in run');
 
