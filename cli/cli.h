@@ -40,13 +40,34 @@
 #define CLI_TIMEOUT          124
 
 #define CLI_MAX_NGINX_ARGS   32
+
+/* bytes of output that are kept of a program */
+#define CLI_RUN_OUTPUT       (64 * 1024 * 1024)
+
 #define CLI_ERROR_LEN        1024
+
+/* ms that Litestream may take, or go without progress, unless -t is said */
+#define CLI_LITESTREAM_TIMEOUT  60000
 
 /* 9999-12-31T23:59:59.999Z: RFC 3339 has no later one */
 #define CLI_MAX_TIME         253402300799999LL
 
 
+/* what a command takes */
+
+#define CLI_OPT_STATE        0x0001     /* -path, -c, -g, -p, -nginx */
+#define CLI_OPT_JSON         0x0002
+#define CLI_OPT_TIME         0x0004
+#define CLI_OPT_NAMES        0x0008     /* may be followed by databases */
+#define CLI_OPT_NEEDED       0x0010     /* must be */
+#define CLI_OPT_ONE          0x0020     /* by one */
+#define CLI_OPT_CONFIG       0x0040
+#define CLI_OPT_LEVEL        0x0080
+#define CLI_OPT_OLD          0x0100     /* of Litestream 0.3 */
+
+
 typedef struct {
+    const char                     *command;
     char                           *path;      /* -path, or NULL */
     char                           *nginx;     /* -nginx, or NULL */
     char                           *nginx_args[CLI_MAX_NGINX_ARGS];
@@ -55,7 +76,37 @@ typedef struct {
     int                             json;
     char                          **names;     /* aliases or paths */
     int                             n_names;
+
+    /* Litestream's own, NULL: not said */
+
+    char                           *config;
+    int                             no_expand_env;
+    char                           *level;
+    char                           *replica;
+    char                           *generation;
 } cli_options_t;
+
+
+typedef struct {
+    char                           *data;      /* NUL-ended, or NULL */
+    size_t                          len;
+    size_t                          size;
+} cli_buffer_t;
+
+
+/* a program that is run: cli_run.c */
+
+typedef struct {
+    void                          (*exec)(void *data);  /* in the child */
+    int                           (*tick)(void *data);  /* 1: progress */
+    void                           *data;
+    int64_t                         timeout;   /* ms without progress */
+
+    cli_buffer_t                    out;
+    cli_buffer_t                    err;
+    int                             status;    /* of waitpid() */
+    char                            error[CLI_ERROR_LEN];
+} cli_run_t;
 
 
 /* what the status file says; texts are NUL-ended, numbers are in range */
@@ -79,6 +130,25 @@ typedef struct {
 } cli_state_t;
 
 
+/*
+ * What a command of Litestream is about, and how Litestream is run for it:
+ * cli_target.c.
+ */
+
+typedef struct {
+    const char                     *name;      /* as it was said */
+    const char                     *source;    /* what Litestream is given */
+    ngx_litestream_db_status_t     *db;        /* NULL: none of nginx's */
+    ngx_litestream_group_status_t  *group;
+    cli_state_t                    *st;
+    char                            config[PATH_MAX];   /* "": a URL */
+    int                             no_expand_env;
+    char                           *bin;
+    char                          **env;
+    int                             old;       /* it is Litestream 0.3 */
+} cli_target_t;
+
+
 typedef struct {
     FILE                           *out;
     int                             comma;
@@ -92,6 +162,29 @@ int cli_verify(cli_options_t *o);
 int cli_sync(cli_options_t *o);
 int cli_wait(cli_options_t *o);
 int cli_config(cli_options_t *o);
+int cli_databases(cli_options_t *o);
+int cli_ltx(cli_options_t *o);
+int cli_wal(cli_options_t *o);
+int cli_snapshots(cli_options_t *o);
+int cli_generations(cli_options_t *o);
+int cli_version(cli_options_t *o);
+
+
+/*
+ * Takes the arguments of main() apart: cli_option.c.  *name is the command's,
+ * NULL: none; *help: -h was said.  CLI_YES, or CLI_USAGE: said.
+ */
+
+int cli_option_parse(int argc, char **argv, cli_options_t *o, char **name,
+    int *help);
+
+/* what was said, and a command with these CLI_OPT_XXX has not; or NULL */
+
+const char *cli_option_other(unsigned options);
+
+/* help about those that it has */
+
+void cli_option_usage(FILE *out, unsigned options);
 
 
 /*
@@ -126,6 +219,46 @@ int cli_state(cli_options_t *o, cli_state_t **st);
 
 int cli_choose(cli_options_t *o, cli_state_t *st);
 
+/*
+ * What o->names[0] is, or all of o->config: cli_target.c.  This process is
+ * one of that database's user afterwards.  CLI_YES, or an exit code: said.
+ */
+
+int cli_target(cli_options_t *o, cli_target_t *t);
+int cli_target_config(cli_options_t *o, cli_target_t *t);
+int cli_target_state(cli_options_t *o, cli_target_t *t, cli_state_t *st,
+    ngx_litestream_db_status_t *db);
+int cli_target_path(cli_target_t *t);
+int cli_become(cli_options_t *o, uid_t uid, gid_t gid);
+int cli_is_url(const char *text);
+
+/* a file in the folder of a group; -1 and errno */
+
+int cli_group_open(cli_state_t *st, const char *group, const char *file);
+
+/*
+ * litestream COMMAND [ARGS] for this target: cli_litestream.c.  args ends with
+ * NULL.  CLI_YES: it has ended with 0; CLI_NO, CLI_TIMEOUT: the reason is what
+ * cli_litestream_reason() says.
+ */
+
+int cli_litestream(cli_options_t *o, cli_target_t *t, const char *command,
+    const char **args, cli_run_t *run);
+char **cli_litestream_argv(cli_target_t *t, const char *command,
+    const char **args);
+void cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc,
+    char *text, size_t size);
+int cli_litestream_version(char *bin, char **env, char *text, size_t size);
+
+/* what it has printed, without control characters */
+
+void cli_print(cli_buffer_t *b, int json);
+
+/* runs a program and keeps what it says: cli_run.c */
+
+int cli_run(cli_run_t *run);
+void cli_run_free(cli_run_t *run);
+
 /* 1 if this name means this database */
 
 int cli_named(const char *name, ngx_litestream_db_status_t *db);
@@ -146,12 +279,15 @@ extern volatile pid_t  cli_child;
 /*
  * Texts: cli_util.c.  cli_escape() makes of any bytes what a terminal can be
  * shown, NUL-ended, and returns how many columns that are; control characters
- * become \xHH.  cli_error() is a line on stderr.
+ * become \xHH.  cli_error() is a line on stderr; cli_fail() is that, and with
+ * -json an object on stdout, too.
  */
 
 size_t cli_escape(char *dst, size_t size, const char *src);
 void cli_error(const char *fmt, ...)
     __attribute__((format(printf, 1, 2)));
+void cli_fail(cli_options_t *o, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 void cli_copy(char *dst, size_t size, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 size_t cli_utf8(const unsigned char *p, size_t len, uint32_t *code);
@@ -181,6 +317,10 @@ void cli_json_time(cli_json_t *json, const char *key, int64_t ms);
 void cli_json_txid(cli_json_t *json, const char *key, uint64_t txid);
 void cli_json_text(cli_json_t *json, const char *key, const char *text);
 
+/* an absolute path, by text alone; size PATH_MAX.  CLI_YES, or errno */
+
+int cli_absolute(const char *name, char *path);
+
 /* {"error":"..."} */
 
 void cli_json_error(const char *error);
@@ -203,11 +343,14 @@ int cli_ready(cli_state_t *st);
 
 int cli_passing(const char *error);
 
+/* cli_config.c: 1 if there is a secret in a URL */
+
 /*
  * A litestream.yml with its secrets masked, cli_config.c: CLI_YES, or CLI_NO
  * and an error.
  */
 
+int cli_url_secret(const char *url);
 int cli_config_mask(const unsigned char *text, size_t len, FILE *out,
     char *error, size_t size);
 

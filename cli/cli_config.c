@@ -13,7 +13,6 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
@@ -41,7 +40,6 @@ typedef struct {
 
 
 static int cli_config_group(cli_state_t *st, const char *name, int first);
-static int cli_config_open(cli_state_t *st, const char *name);
 static int cli_config_event(cli_mask_t *m, yaml_event_t *event);
 static int cli_config_scalar(cli_mask_t *m, yaml_event_t *event);
 static int cli_config_secret(const char *key, size_t len);
@@ -107,7 +105,7 @@ cli_config_group(cli_state_t *st, const char *name, int first)
     struct stat     sb;
     unsigned char  *text;
 
-    fd = cli_config_open(st, name);
+    fd = cli_group_open(st, name, "litestream.yml");
 
     if (fd == -1) {
 
@@ -186,46 +184,6 @@ cli_config_group(cli_state_t *st, const char *name, int first)
     }
 
     return rc;
-}
-
-
-/* the status file may be a plain user's: it must not lead root elsewhere */
-
-static int
-cli_config_open(cli_state_t *st, const char *name)
-{
-    int  dir, sub, fd, err;
-
-    if (name[0] == '.' || strchr(name, '/')) {
-        errno = EINVAL;
-        return -1;
-    }
-
-    dir = open(st->path, O_PATH|O_DIRECTORY|O_CLOEXEC);
-
-    if (dir == -1) {
-        return -1;
-    }
-
-    sub = openat(dir, name, O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-    err = errno;
-
-    (void) close(dir);
-
-    if (sub == -1) {
-        errno = err;
-        return -1;
-    }
-
-    fd = openat(sub, "litestream.yml",
-                O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_NOCTTY|O_CLOEXEC);
-    err = errno;
-
-    (void) close(sub);
-
-    errno = err;
-
-    return fd;
 }
 
 
@@ -449,6 +407,21 @@ cli_config_secret(const char *key, size_t len)
     }
 
     return 0;
+}
+
+
+int
+cli_url_secret(const char *url)
+{
+    int   secret;
+    char  *masked;
+
+    masked = cli_config_url(url, strlen(url));
+    secret = (masked && strcmp(masked, url) != 0);
+
+    free(masked);
+
+    return secret;
 }
 
 

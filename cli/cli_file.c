@@ -30,6 +30,7 @@ static int64_t cli_file_time(int64_t ms);
 static void cli_file_super(ngx_litestream_super_status_t *super);
 static void cli_file_group(ngx_litestream_group_status_t *group);
 static void cli_file_db(ngx_litestream_db_status_t *db);
+static int cli_linked(const char *name, char *path);
 
 
 int
@@ -342,11 +343,7 @@ cli_state(cli_options_t *o, cli_state_t **out)
 
     if (rc != CLI_YES) {
 
-        if (o->json) {
-            cli_json_error(st->error);
-        }
-
-        cli_error("%s", st->error);
+        cli_fail(o, "%s", st->error);
     }
 
     return rc;
@@ -362,11 +359,46 @@ cli_named(const char *name, ngx_litestream_db_status_t *db)
 }
 
 
+/*
+ * nginx knows a database by the path that has no links in it; the file need
+ * not be there.  CLI_YES: path, of 2 * PATH_MAX, is what a name may mean.
+ */
+
+static int
+cli_linked(const char *name, char *path)
+{
+    char  dir[PATH_MAX], real[PATH_MAX], *slash;
+
+    if (strchr(name, '/') == NULL || strlen(name) >= sizeof(dir)) {
+        return CLI_NO;
+    }
+
+    if (realpath(name, real)) {
+        cli_copy(path, 2 * PATH_MAX, "%s", real);
+        return CLI_YES;
+    }
+
+    cli_copy(dir, sizeof(dir), "%s", name);
+
+    slash = strrchr(dir, '/');
+    *slash = '\0';
+
+    if (realpath(slash == dir ? "/" : dir, real) == NULL) {
+        return CLI_NO;
+    }
+
+    cli_copy(path, 2 * PATH_MAX, "%s/%s", strcmp(real, "/") ? real : "",
+             slash + 1);
+
+    return CLI_YES;
+}
+
+
 int
 cli_choose(cli_options_t *o, cli_state_t *st)
 {
     int   i, n, found;
-    char  text[CLI_ERROR_LEN];
+    char  path[2 * PATH_MAX];
 
     if (o->n_names == 0) {
         memset(st->chosen, 1, (size_t) st->n_dbs);
@@ -385,16 +417,18 @@ cli_choose(cli_options_t *o, cli_state_t *st)
             }
         }
 
-        if (!found) {
-            cli_copy(text, sizeof(text), "unknown database \"%.700s\"",
-                     o->names[n]);
+        if (!found && cli_linked(o->names[n], path) == CLI_YES) {
 
-            if (o->json) {
-                cli_json_error(text);
+            for (i = 0; i < st->n_dbs; i++) {
+                if (strcmp(path, st->dbs[i].path) == 0) {
+                    st->chosen[i] = 1;
+                    found = 1;
+                }
             }
+        }
 
-            cli_error("%s", text);
-
+        if (!found) {
+            cli_fail(o, "unknown database \"%.700s\"", o->names[n]);
             return CLI_USAGE;
         }
     }

@@ -13,9 +13,6 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,22 +20,11 @@
 /* ms that nginx -T may take */
 #define CLI_NGINX_TIMEOUT    10000
 
-#define CLI_NGINX_OUTPUT     (64 * 1024 * 1024)
-
-
-typedef struct {
-    char                     *data;
-    size_t                    len;
-    size_t                    size;
-} cli_buffer_t;
-
 
 static int cli_find_set(cli_state_t *st, const char *path, const char *what);
 static int cli_find_nginx(cli_options_t *o, cli_state_t *st);
-static int cli_find_run(cli_options_t *o, cli_buffer_t *out, cli_buffer_t *err,
-    cli_state_t *st);
-static void cli_find_exec(cli_options_t *o, int out, int err);
-static int cli_find_read(int fd, cli_buffer_t *b);
+static int cli_find_run(cli_options_t *o, cli_run_t *run, cli_state_t *st);
+static void cli_find_exec(void *data);
 static void cli_find_reason(cli_state_t *st, cli_buffer_t *err);
 static int cli_find_begins(const char *text, const char *p);
 static size_t cli_find_blank(const char *p, const char *last);
@@ -104,19 +90,16 @@ cli_find_set(cli_state_t *st, const char *path, const char *what)
 static int
 cli_find_nginx(cli_options_t *o, cli_state_t *st)
 {
-    int           rc;
-    char          path[PATH_MAX];
-    cli_buffer_t  out, err;
+    int        rc;
+    char       path[PATH_MAX];
+    cli_run_t  run;
 
-    memset(&out, 0, sizeof(cli_buffer_t));
-    memset(&err, 0, sizeof(cli_buffer_t));
-
-    rc = cli_find_run(o, &out, &err, st);
+    rc = cli_find_run(o, &run, st);
 
     if (rc == CLI_YES) {
 
-        rc = cli_find_parse(out.data ? out.data : (char *) "", out.len, path,
-                            sizeof(path));
+        rc = cli_find_parse(run.out.data ? run.out.data : (char *) "",
+                            run.out.len, path, sizeof(path));
 
         if (rc == 1) {
             rc = cli_find_set(st, path, "litestream_state_path");
@@ -138,8 +121,7 @@ cli_find_nginx(cli_options_t *o, cli_state_t *st)
         rc = CLI_NOT_RUNNING;
     }
 
-    free(out.data);
-    free(err.data);
+    cli_run_free(&run);
 
     return rc;
 }
@@ -148,142 +130,32 @@ cli_find_nginx(cli_options_t *o, cli_state_t *st)
 /* CLI_YES: nginx -T has ended well; else st->why */
 
 static int
-cli_find_run(cli_options_t *o, cli_buffer_t *out, cli_buffer_t *err,
-    cli_state_t *st)
+cli_find_run(cli_options_t *o, cli_run_t *run, cli_state_t *st)
 {
-    int            pout[2], perr[2], n, status, bad;
-    pid_t          pid;
-    int64_t        end, left;
-    sigset_t       all, old;
-    struct pollfd  fds[2];
+    int  rc;
 
-    if (pipe2(pout, O_CLOEXEC) == -1) {
-        cli_copy(st->why, sizeof(st->why), "nginx -T: pipe2() failed: %s",
-                 strerror(errno));
-        return CLI_NO;
-    }
+    memset(run, 0, sizeof(cli_run_t));
 
-    if (pipe2(perr, O_CLOEXEC) == -1) {
-        cli_copy(st->why, sizeof(st->why), "nginx -T: pipe2() failed: %s",
-                 strerror(errno));
-        (void) close(pout[0]);
-        (void) close(pout[1]);
-        return CLI_NO;
-    }
+    run->exec = cli_find_exec;
+    run->data = o;
+    run->timeout = CLI_NGINX_TIMEOUT;
 
-    /* a signal must find the child's pid, or no child */
+    rc = cli_run(run);
 
-    (void) sigfillset(&all);
-    (void) sigprocmask(SIG_SETMASK, &all, &old);
-    (void) fflush(NULL);
-
-    pid = fork();
-
-    if (pid == 0) {
-        (void) setpgid(0, 0);
-        (void) signal(SIGINT, SIG_DFL);
-        (void) signal(SIGTERM, SIG_DFL);
-        (void) signal(SIGHUP, SIG_DFL);
-        (void) sigprocmask(SIG_SETMASK, &old, NULL);
-
-        cli_find_exec(o, pout[1], perr[1]);
-        _exit(127);
-    }
-
-    if (pid != -1) {
-        (void) setpgid(pid, pid);
-        cli_child = pid;
-    }
-
-    (void) sigprocmask(SIG_SETMASK, &old, NULL);
-
-    (void) close(pout[1]);
-    (void) close(perr[1]);
-
-    if (pid == -1) {
-        cli_copy(st->why, sizeof(st->why), "nginx -T: fork() failed: %s",
-                 strerror(errno));
-        (void) close(pout[0]);
-        (void) close(perr[0]);
-        return CLI_NO;
-    }
-
-    end = cli_clock() + CLI_NGINX_TIMEOUT;
-    bad = 0;
-
-    fds[0].fd = pout[0];
-    fds[0].events = POLLIN;
-    fds[1].fd = perr[0];
-    fds[1].events = POLLIN;
-
-    while (fds[0].fd != -1 || fds[1].fd != -1) {
-
-        left = end - cli_clock();
-
-        n = (left > 0) ? poll(fds, 2, (int) left) : 0;
-
-        if (n == -1 && errno == EINTR) {
-            continue;
-        }
-
-        if (n <= 0) {
-            bad = 1;
-            break;
-        }
-
-        if (fds[0].fd != -1 && fds[0].revents
-            && cli_find_read(pout[0], out) <= 0)
-        {
-            fds[0].fd = -1;
-        }
-
-        if (fds[1].fd != -1 && fds[1].revents
-            && cli_find_read(perr[0], err) <= 0)
-        {
-            fds[1].fd = -1;
-        }
-    }
-
-    (void) close(pout[0]);
-    (void) close(perr[0]);
-
-    /* who has closed its output and goes on does not end in time, either */
-
-    while (!bad) {
-
-        n = (int) waitpid(pid, &status, WNOHANG);
-
-        if (n == pid || (n == -1 && errno != EINTR)) {
-            break;
-        }
-
-        if (cli_clock() >= end) {
-            bad = 1;
-            break;
-        }
-
-        cli_sleep(5);
-    }
-
-    if (bad) {
-        (void) kill(-pid, SIGKILL);
-
-        while (waitpid(pid, &status, 0) == -1 && errno == EINTR) {
-            /* void */
-        }
-
-        cli_child = 0;
-
+    if (rc == CLI_TIMEOUT) {
         cli_copy(st->why, sizeof(st->why),
                  "nginx -T did not end within %d s",
                  CLI_NGINX_TIMEOUT / 1000);
         return CLI_NO;
     }
 
-    cli_child = 0;
+    if (rc != CLI_YES) {
+        cli_copy(st->why, sizeof(st->why), "nginx -T: %.900s", run->error);
+        return CLI_NO;
+    }
 
-    if (n != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        cli_find_reason(st, err);
+    if (!WIFEXITED(run->status) || WEXITSTATUS(run->status) != 0) {
+        cli_find_reason(st, &run->err);
         return CLI_NO;
     }
 
@@ -294,9 +166,11 @@ cli_find_run(cli_options_t *o, cli_buffer_t *out, cli_buffer_t *err,
 /* in the child */
 
 static void
-cli_find_exec(cli_options_t *o, int out, int err)
+cli_find_exec(void *data)
 {
-    int     i, n, null;
+    cli_options_t *o = data;
+
+    int     i, n;
     char   *argv[CLI_MAX_NGINX_ARGS + 3];
     size_t  k;
 
@@ -305,14 +179,6 @@ cli_find_exec(cli_options_t *o, int out, int err)
         "/usr/local/sbin/nginx",
         "/usr/local/nginx/sbin/nginx"
     };
-
-    null = open("/dev/null", O_RDWR);
-
-    if (null == -1 || dup2(null, 0) == -1 || dup2(out, 1) == -1
-        || dup2(err, 2) == -1)
-    {
-        return;
-    }
 
     /* to nginx it would mean sockets to take over */
 
@@ -341,45 +207,6 @@ cli_find_exec(cli_options_t *o, int out, int err)
     }
 
     (void) fprintf(stderr, "nginx was not found\n");
-}
-
-
-/* what could be read, 0 at the end, -1 */
-
-static int
-cli_find_read(int fd, cli_buffer_t *b)
-{
-    char     *p;
-    size_t    size;
-    ssize_t   n;
-
-    if (b->size - b->len < 65536) {
-
-        size = b->size ? b->size * 2 : 262144;
-
-        if (size > CLI_NGINX_OUTPUT) {
-            return -1;
-        }
-
-        p = realloc(b->data, size);
-
-        if (p == NULL) {
-            return -1;
-        }
-
-        b->data = p;
-        b->size = size;
-    }
-
-    do {
-        n = read(fd, b->data + b->len, 65536);
-    } while (n == -1 && errno == EINTR);
-
-    if (n > 0) {
-        b->len += (size_t) n;
-    }
-
-    return (int) n;
 }
 
 

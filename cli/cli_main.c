@@ -10,11 +10,10 @@
 #include <unistd.h>
 
 
-#define CLI_OPT_STATE    0x0001     /* -path, -c, -g, -p, -nginx */
-#define CLI_OPT_JSON     0x0002
-#define CLI_OPT_TIME     0x0004
-#define CLI_OPT_NAMES    0x0008     /* may be followed by databases */
-#define CLI_OPT_NEEDED   0x0010     /* must be */
+/* what is asked of Litestream about one database */
+
+#define CLI_LIST  (CLI_OPT_STATE|CLI_OPT_CONFIG|CLI_OPT_TIME|CLI_OPT_NAMES    \
+                   |CLI_OPT_NEEDED|CLI_OPT_ONE)
 
 
 typedef struct {
@@ -27,15 +26,11 @@ typedef struct {
 } cli_command_t;
 
 
-static int cli_options(int argc, char **argv, cli_options_t *o,
-    cli_command_t **command);
-static int cli_option(int argc, char **argv, int *i, cli_options_t *o,
-    unsigned *given);
-static int cli_nginx_arg(cli_options_t *o, const char *name, char *value);
+static int cli_check(cli_options_t *o, cli_command_t *command);
 static cli_command_t *cli_command(const char *name);
+static int cli_unknown(const char *name);
 static void cli_usage(FILE *out);
 static void cli_usage_command(FILE *out, cli_command_t *command);
-static int cli_version(cli_options_t *o);
 static int cli_help(cli_options_t *o);
 
 
@@ -80,9 +75,39 @@ static cli_command_t  cli_commands[] = {
       "what Litestream runs with, masked",
       "Prints the litestream.yml of each group of databases.  Root's.\n" },
 
-    { "version", 0, cli_version,
-      "version",
-      "the version of this command",
+    { "databases", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_NAMES|CLI_OPT_CONFIG,
+      cli_databases,
+      "databases [-json] [ALIAS...]",
+      "aliases, paths and replicas",
+      "Lists the databases of nginx, up or down, or those of a\n"
+      "litestream.yml.\n" },
+
+    { "ltx", CLI_LIST|CLI_OPT_JSON|CLI_OPT_LEVEL, cli_ltx,
+      "ltx [-json] [-level N] ALIAS|URL",
+      "the files of a replica",
+      "Lists what a replica holds, as Litestream sees it, nginx up or down.\n"
+      "Litestream runs as the user of the database.  Root's, or that user's.\n"
+      "Exit code 0: it could be read; 1: not; 124: no answer within 60s, or\n"
+      "the time of -t.\n" },
+
+    { "snapshots", CLI_LIST|CLI_OPT_JSON|CLI_OPT_OLD, cli_snapshots,
+      "snapshots [-json] ALIAS|URL",
+      "the snapshots of a replica",
+      "What ltx shows at level 9, or the snapshots of Litestream 0.3.\n" },
+
+    { "wal", CLI_LIST|CLI_OPT_JSON|CLI_OPT_LEVEL|CLI_OPT_OLD, cli_wal,
+      "wal [-json] [-level N] ALIAS|URL",
+      "the same as ltx",
+      "The old name of ltx, and what Litestream 0.3 has of WALs.\n" },
+
+    { "generations", CLI_LIST|CLI_OPT_OLD, cli_generations,
+      "generations ALIAS|URL",
+      "of Litestream 0.3",
+      "The generations of a replica.  Litestream 0.5 has none.\n" },
+
+    { "version", CLI_OPT_STATE|CLI_OPT_JSON, cli_version,
+      "version [-json]",
+      "of all that is involved",
       "" },
 
     { "help", CLI_OPT_NAMES, cli_help,
@@ -94,19 +119,11 @@ static cli_command_t  cli_commands[] = {
 };
 
 
-static const char  cli_state_text[] =
-    "    -path DIR    the litestream_state_path; else LITESTREAM_STATE_PATH,\n"
-    "                 else what nginx -T says,\n"
-    "                 else " CLI_STATE_PATH "\n"
-    "    -c FILE, -g DIRECTIVES, -p PREFIX\n"
-    "                 for nginx -T, as of nginx\n"
-    "    -nginx FILE  this nginx\n";
-
-
 int
 main(int argc, char **argv)
 {
-    int             rc;
+    int             rc, help;
+    char           *name;
     cli_options_t   o;
     cli_command_t  *command;
 
@@ -123,10 +140,32 @@ main(int argc, char **argv)
 
     cli_signals();
 
-    rc = cli_options(argc, argv, &o, &command);
+    rc = cli_option_parse(argc, argv, &o, &name, &help);
 
-    if (rc == CLI_YES && command) {
-        rc = command->handler(&o);
+    if (rc != CLI_YES) {
+        return rc;
+    }
+
+    if (name == NULL) {
+        cli_usage(help ? stdout : stderr);
+        rc = help ? CLI_YES : CLI_USAGE;
+
+    } else {
+        command = cli_command(name);
+
+        if (command == NULL) {
+            rc = cli_unknown(name);
+
+        } else if (help) {
+            cli_usage_command(stdout, command);
+
+        } else {
+            rc = cli_check(&o, command);
+
+            if (rc == CLI_YES) {
+                rc = command->handler(&o);
+            }
+        }
     }
 
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -141,181 +180,29 @@ main(int argc, char **argv)
 }
 
 
-/* CLI_YES without a command: it was about help, that has been given */
+/* CLI_YES: the command takes what was said */
 
 static int
-cli_options(int argc, char **argv, cli_options_t *o, cli_command_t **command)
+cli_check(cli_options_t *o, cli_command_t *command)
 {
-    int             i, rc, end, help;
-    char           *name;
-    unsigned        given;
-    cli_command_t  *cmd;
+    const char  *name;
 
-    *command = NULL;
+    name = cli_option_other(command->options);
 
-    cmd = NULL;
-    name = NULL;
-    end = 0;
-    help = 0;
-    given = 0;
-
-    for (i = 1; i < argc; i++) {
-
-        if (!end && strcmp(argv[i], "--") == 0) {
-            end = 1;
-            continue;
-        }
-
-        if (!end && argv[i][0] == '-' && argv[i][1]) {
-
-            if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "-help") == 0
-                || strcmp(argv[i], "--help") == 0)
-            {
-                help = 1;
-                continue;
-            }
-
-            rc = cli_option(argc, argv, &i, o, &given);
-
-            if (rc != CLI_YES) {
-                return rc;
-            }
-
-            continue;
-        }
-
-        if (name == NULL) {
-            name = argv[i];
-            continue;
-        }
-
-        o->names[o->n_names++] = argv[i];
-    }
-
-    if (name == NULL) {
-        cli_usage(help ? stdout : stderr);
-        return help ? CLI_YES : CLI_USAGE;
-    }
-
-    cmd = cli_command(name);
-
-    if (cmd == NULL) {
-        cli_error("unknown command \"%s\"", name);
-        cli_usage(stderr);
+    if (name) {
+        cli_error("%s has no option -%s", command->name, name);
         return CLI_USAGE;
     }
 
-    if (help) {
-        cli_usage_command(stdout, cmd);
-        return CLI_YES;
-    }
-
-    if (given & ~cmd->options) {
-        cli_error("%s has no option %s", cmd->name,
-                  (given & ~cmd->options & CLI_OPT_JSON) ? "-json"
-                  : (given & ~cmd->options & CLI_OPT_TIME) ? "-t"
-                  : "that says where the state is");
-        return CLI_USAGE;
-    }
-
-    if ((o->n_names && !(cmd->options & CLI_OPT_NAMES))
-        || (o->n_names == 0 && (cmd->options & CLI_OPT_NEEDED)))
+    if ((o->n_names && !(command->options & CLI_OPT_NAMES))
+        || (o->n_names == 0 && (command->options & CLI_OPT_NEEDED))
+        || (o->n_names > 1 && (command->options & CLI_OPT_ONE)))
     {
-        cli_usage_command(stderr, cmd);
+        cli_usage_command(stderr, command);
         return CLI_USAGE;
     }
 
-    *command = cmd;
-
-    return CLI_YES;
-}
-
-
-/* one that begins with a dash, "-name value" or "-name=value" */
-
-static int
-cli_option(int argc, char **argv, int *i, cli_options_t *o, unsigned *given)
-{
-    char    *arg, *value;
-    size_t   len;
-
-    arg = argv[*i] + 1;
-
-    if (arg[0] == '-') {
-        arg++;
-    }
-
-    if (strcmp(arg, "json") == 0) {
-        o->json = 1;
-        *given |= CLI_OPT_JSON;
-        return CLI_YES;
-    }
-
-    len = strcspn(arg, "=");
-    value = (arg[len] == '=') ? arg + len + 1 : NULL;
-
-#define cli_is(text)  (len == sizeof(text) - 1 && memcmp(arg, text, len) == 0)
-
-    if (!cli_is("path") && !cli_is("t") && !cli_is("c") && !cli_is("g")
-        && !cli_is("p") && !cli_is("nginx"))
-    {
-        cli_error("unknown option \"%s\", see nginx-litestream help",
-                  argv[*i]);
-        return CLI_USAGE;
-    }
-
-    if (value == NULL) {
-
-        if (*i + 1 >= argc) {
-            cli_error("option \"%s\" needs a value", argv[*i]);
-            return CLI_USAGE;
-        }
-
-        value = argv[++*i];
-    }
-
-    if (cli_is("t")) {
-        o->timeout = cli_time(value);
-        *given |= CLI_OPT_TIME;
-
-        if (o->timeout == -1) {
-            cli_error("invalid time \"%s\": say 500ms, 30s, 5m or the like",
-                      value);
-            return CLI_USAGE;
-        }
-
-        return CLI_YES;
-    }
-
-    *given |= CLI_OPT_STATE;
-
-    if (cli_is("path")) {
-        o->path = value;
-        return CLI_YES;
-    }
-
-    if (cli_is("nginx")) {
-        o->nginx = value;
-        return CLI_YES;
-    }
-
-    return cli_nginx_arg(o, cli_is("c") ? "-c" : cli_is("g") ? "-g" : "-p",
-                         value);
-
-#undef cli_is
-}
-
-
-static int
-cli_nginx_arg(cli_options_t *o, const char *name, char *value)
-{
-    if (o->n_nginx_args + 2 > CLI_MAX_NGINX_ARGS) {
-        cli_error("too many options");
-        return CLI_USAGE;
-    }
-
-    o->nginx_args[o->n_nginx_args++] = (char *) name;
-    o->nginx_args[o->n_nginx_args++] = value;
+    o->command = command->name;
 
     return CLI_YES;
 }
@@ -336,6 +223,42 @@ cli_command(const char *name)
 }
 
 
+/* one of Litestream's may have been meant: what is it here? */
+
+static int
+cli_unknown(const char *name)
+{
+    size_t  i;
+
+    static struct {
+        const char  *name;
+        const char  *text;
+    } others[] = {
+        { "info", "see status" },
+        { "list", "see status and databases" },
+        { "replicate", "nginx does that" },
+        { "register", "say litestream_db in nginx.conf and reload nginx" },
+        { "unregister", "remove the litestream_db and reload nginx" },
+        { "start", "nginx starts it" },
+        { "stop", "say replicate=off at the litestream_db and reload nginx" }
+    };
+
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+
+        if (strcmp(name, others[i].name) == 0) {
+            cli_error("there is no command \"%s\" here: %s", name,
+                      others[i].text);
+            return CLI_USAGE;
+        }
+    }
+
+    cli_error("unknown command \"%s\"", name);
+    cli_usage(stderr);
+
+    return CLI_USAGE;
+}
+
+
 static void
 cli_usage(FILE *out)
 {
@@ -348,37 +271,24 @@ cli_usage(FILE *out)
         (void) fprintf(out, "    %-37s%s\n", cmd->usage, cmd->about);
     }
 
-    (void) fprintf(out, "\nA database is named by its alias or its path; "
-                   "\"all\", or none: all of them.\n\n%s\n"
-                   "Exit codes: 0 yes, 1 no, 2 usage, 3 nginx is not running, "
-                   "124 time is up.\n", cli_state_text);
+    (void) fputs("\nA database is named by its alias or its path; \"all\", or "
+                 "none: all of them.\n\n", out);
+
+    cli_option_usage(out, CLI_OPT_STATE);
+
+    (void) fputs("\nExit codes: 0 yes, 1 no, 2 usage, 3 nginx is not running, "
+                 "124 time is up.\n", out);
 }
 
 
 static void
 cli_usage_command(FILE *out, cli_command_t *command)
 {
-    (void) fprintf(out, "Usage: nginx-litestream %s\n\n%s", command->usage,
-                   command->text);
+    (void) fprintf(out, "Usage: nginx-litestream %s\n\n%s%s",
+                   command->usage, command->text,
+                   command->text[0] ? "\n" : "");
 
-    if (command->options & CLI_OPT_STATE) {
-        (void) fprintf(out, "%s%s%s%s", command->text[0] ? "\n" : "",
-                       (command->options & CLI_OPT_JSON)
-                       ? "    -json        as the endpoints answer\n" : "",
-                       (command->options & CLI_OPT_TIME)
-                       ? "    -t TIME      as in nginx: 500ms, 30s, 5m, 1h\n"
-                       : "", cli_state_text);
-    }
-}
-
-
-static int
-cli_version(cli_options_t *o)
-{
-    (void) o;
-    (void) printf("nginx-litestream %s\n", NGX_LITESTREAM_VERSION);
-
-    return CLI_YES;
+    cli_option_usage(out, command->options);
 }
 
 
@@ -395,9 +305,7 @@ cli_help(cli_options_t *o)
     cmd = cli_command(o->names[0]);
 
     if (cmd == NULL) {
-        cli_error("unknown command \"%s\"", o->names[0]);
-        cli_usage(stderr);
-        return CLI_USAGE;
+        return cli_unknown(o->names[0]);
     }
 
     cli_usage_command(stdout, cmd);

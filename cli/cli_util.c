@@ -6,6 +6,7 @@
 
 #include "cli.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -123,6 +124,52 @@ cli_error(const char *fmt, ...)
 
     (void) cli_escape(line, sizeof(line), text);
     (void) fprintf(stderr, "nginx-litestream: %s\n", line);
+}
+
+
+void
+cli_fail(cli_options_t *o, const char *fmt, ...)
+{
+    char     text[3 * CLI_ERROR_LEN];
+    va_list  args;
+
+    va_start(args, fmt);
+
+    if (vsnprintf(text, sizeof(text), fmt, args) < 0) {
+        text[0] = '\0';
+    }
+
+    va_end(args);
+
+    if (o->json) {
+        cli_json_error(text);
+    }
+
+    cli_error("%s", text);
+}
+
+
+int
+cli_absolute(const char *name, char *path)
+{
+    int   n;
+    char  cwd[PATH_MAX];
+
+    cwd[0] = '\0';
+
+    if (name[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL) {
+        return CLI_NO;
+    }
+
+    n = snprintf(path, PATH_MAX, "%s%s%s", cwd, name[0] == '/' ? "" : "/",
+                 name);
+
+    if (n < 0 || n >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return CLI_NO;
+    }
+
+    return CLI_YES;
 }
 
 

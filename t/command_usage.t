@@ -14,9 +14,10 @@ use lib 'lib';
 use Test::Litestream;
 use Test::Litestream::CLI;
 
-my @commands = qw/ status verify sync wait config version help /;
+my @commands = qw/ status verify sync wait config databases ltx snapshots wal
+    generations version help /;
 
-my $t = Test::Litestream->new()->plan(40);
+my $t = Test::Litestream->new()->plan(49);
 
 my ($rc, $out, $err) = cli($t);
 
@@ -36,12 +37,17 @@ bad('invalid time ""', 'wait', '-t', '', 'app');
 bad('status has no option -t', 'status', '-t', '1s');
 bad('wait has no option -json', 'wait', '-json', 'app');
 bad('config has no option -json', 'config', '-json');
-bad('version has no option that says', 'version', '-path', '/');
+bad('ltx has no option -generation', 'ltx', '-generation', 'x', 'app');
+bad('help has no option -path', 'help', '-path', '/');
+bad('option "-json" is on or not: it has no value "yes"', 'status',
+    '-json=yes');
+bad('there is no command "replicate" here: ', 'replicate');
 bad('-t: a time from 1ms to 1h', 'verify', '-t', '2h');
 bad('-t: a time from 1ms to 1h', 'sync', '-t', '0');
 
 is((cli($t, 'wait'))[0], 2, 'wait for nothing');
 is((cli($t, 'version', 'x'))[0], 2, 'version of something');
+is((cli($t, 'ltx', 'one', 'two'))[0], 2, 'ltx of two');
 is((cli($t, 'help', 'x'))[0], 2, 'help about something else');
 
 # help
@@ -66,7 +72,7 @@ for (@commands) {
 }
 
 is((cli($t, 'help', 'wait'))[1], (cli($t, 'wait', '-h'))[1], 'help wait');
-like((cli($t, 'version'))[1], qr/^nginx-litestream \d+\.\d+\.\d+\n\z/,
+like((cli($t, 'version'))[1], qr/^nginx-litestream \d+\.\d+\.\d+\n/,
     'version');
 
 # a pipe that is closed, a disk that is full

@@ -18,6 +18,9 @@
 #include "../../cli/cli_find.c"
 #include "../../cli/cli_status.c"
 #include "../../cli/cli_config.c"
+#include "../../cli/cli_run.c"
+#include "../../cli/cli_litestream.c"
+#include "../../cli/cli_target.c"
 #include "../../cli/cli_wait.c"
 #include "ngx_litestream_shared.c"
 
