@@ -53,7 +53,8 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: all deps packages test-packages test-servers run test test-all check \
-	style unit symbols prove sanitize valgrind bench install clean distclean FORCE
+	style unit symbols prove sanitize valgrind bench install clean \
+	distclean FORCE
 
 all: $(MODULE) $(COMMAND) build/litestream
 

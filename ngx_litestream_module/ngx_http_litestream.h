@@ -393,10 +393,8 @@ void ngx_litestream_replica_literal(ngx_litestream_parse_t *parse,
 void ngx_litestream_replica_public(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_str_t *url);
 
-/* the key of that name, or NULL; add: a new one, or NULL: no memory */
+/* a new key, or NULL: no memory */
 
-ngx_litestream_key_t *ngx_litestream_replica_key(
-    ngx_litestream_replica_t *replica, char *name);
 ngx_litestream_key_t *ngx_litestream_replica_add(
     ngx_litestream_replica_t *replica, char *name, ngx_str_t *value);
 

@@ -287,6 +287,12 @@ void ngx_litestream_ipc_close(void);
 ngx_uint_t ngx_litestream_ipc_connected(void);
 
 
+/* a replica's key, by its name in litestream.yml, or NULL */
+
+ngx_litestream_key_t *ngx_litestream_replica_key(
+    ngx_litestream_replica_t *replica, char *name);
+
+
 /* YAML out and in: ngx_litestream_yaml.c */
 
 /*

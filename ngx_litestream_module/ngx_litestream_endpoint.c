@@ -9,6 +9,7 @@
 
 #include "ngx_litestream_supervisor.h"
 
+#include <curl/curl.h>
 #include <netdb.h>
 #include <poll.h>
 
@@ -20,6 +21,8 @@
 #define NGX_LITESTREAM_CONNECT   2000
 
 
+static ngx_int_t ngx_litestream_endpoint_tls(ngx_litestream_db_t *db,
+    char *buf, size_t size);
 static void ngx_litestream_endpoint_cut(char *text, char *from);
 
 
@@ -127,10 +130,96 @@ ngx_litestream_endpoint_reason(ngx_litestream_db_t *db, char *buf, size_t size)
         (void) snprintf(buf, size, "\"%s\" cannot be reached: %s", url,
                         strerror(err));
 
-    } else {
+    } else if (ngx_litestream_endpoint_tls(db, buf, size) != NGX_OK) {
         (void) snprintf(buf, size, "\"%s\" takes connections, but has not "
                         "answered", url);
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Litestream goes on trying when it does not like a certificate, and never
+ * says so.  What it would not like is put into buf, for people; NGX_DECLINED:
+ * nothing is wrong, or the endpoint does not speak TLS.  In a job, blocks for
+ * some seconds at most.
+ */
+
+static ngx_int_t
+ngx_litestream_endpoint_tls(ngx_litestream_db_t *db, char *buf, size_t size)
+{
+    CURL                  *curl;
+    char                 **e, *url, *hint, error[CURL_ERROR_SIZE];
+    CURLcode               rc;
+    ngx_litestream_key_t  *key;
+
+    url = (char *) db->replica->endpoint.data;
+
+    if (ngx_strncmp(url, "https://", 8) != 0) {
+        return NGX_DECLINED;
+    }
+
+    curl = curl_easy_init();
+    if (curl == NULL) {
+        return NGX_DECLINED;
+    }
+
+    error[0] = '\0';
+
+    (void) curl_easy_setopt(curl, CURLOPT_URL, url);
+    (void) curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+    (void) curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void) curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    (void) curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
+    (void) curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                            (long) NGX_LITESTREAM_CONNECT);
+
+    /* as Litestream would: with its environment, not with ours */
+
+    for (e = db->group->env; *e; e++) {
+
+        if (ngx_strncmp(*e, "SSL_CERT_FILE=", 14) == 0 && (*e)[14]) {
+            (void) curl_easy_setopt(curl, CURLOPT_CAINFO, *e + 14);
+
+        } else if (ngx_strncmp(*e, "SSL_CERT_DIR=", 13) == 0 && (*e)[13]) {
+            (void) curl_easy_setopt(curl, CURLOPT_CAPATH, *e + 13);
+        }
+    }
+
+    key = ngx_litestream_replica_key(db->replica, "skip-verify");
+
+    if (key && ngx_strcmp(key->value.data, "true") == 0) {
+        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+
+    rc = curl_easy_perform(curl);
+
+    curl_easy_cleanup(curl);
+
+    hint = "";
+
+    switch (rc) {
+
+    case CURLE_PEER_FAILED_VERIFICATION:
+
+        hint = ngx_strcmp(db->replica->type.data, "s3") == 0
+               ? "; say its CA in SSL_CERT_FILE by \"litestream_env\", or "
+                 "\"skip_verify=on\""
+               : "; say its CA in SSL_CERT_FILE by \"litestream_env\"";
+        break;
+
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CONNECT_ERROR:
+        break;
+
+    default:
+        return NGX_DECLINED;
+    }
+
+    (void) snprintf(buf, size, "TLS with \"%s\" fails: %s%s", url,
+                    error[0] ? error : curl_easy_strerror(rc), hint);
 
     return NGX_OK;
 }
