@@ -64,6 +64,9 @@
 #define CLI_OPT_CONFIG       0x0040
 #define CLI_OPT_LEVEL        0x0080
 #define CLI_OPT_OLD          0x0100     /* of Litestream 0.3 */
+#define CLI_OPT_OUTPUT       0x0200     /* -o */
+#define CLI_OPT_DRY          0x0400
+#define CLI_OPT_RESTORE      0x0800     /* of restore alone */
 
 
 typedef struct {
@@ -84,6 +87,18 @@ typedef struct {
     char                           *level;
     char                           *replica;
     char                           *generation;
+    char                           *index;
+    char                           *output;
+    char                           *txid;
+    char                           *timestamp;
+    char                           *parallelism;
+    char                           *integrity_check;
+    char                           *follow_interval;
+    int                             follow;
+    int                             dry_run;
+    int                             force;
+    int                             if_db_not_exists;
+    int                             if_replica_exists;
 } cli_options_t;
 
 
@@ -99,7 +114,8 @@ typedef struct {
 typedef struct {
     void                          (*exec)(void *data);  /* in the child */
     int                           (*tick)(void *data);  /* 1: progress */
-    void                           *data;
+    void                           *data;      /* of exec */
+    void                           *tick_data;
     int64_t                         timeout;   /* ms without progress */
 
     cli_buffer_t                    out;
@@ -149,6 +165,19 @@ typedef struct {
 } cli_target_t;
 
 
+/* what a replica holds: texts of Litestream */
+
+#define CLI_HELD_LEN         64
+
+typedef struct {
+    int                             files;
+    char                            min[CLI_HELD_LEN];  /* TXIDs */
+    char                            max[CLI_HELD_LEN];
+    char                            from[CLI_HELD_LEN]; /* times */
+    char                            to[CLI_HELD_LEN];
+} cli_held_t;
+
+
 typedef struct {
     FILE                           *out;
     int                             comma;
@@ -162,6 +191,7 @@ int cli_verify(cli_options_t *o);
 int cli_sync(cli_options_t *o);
 int cli_wait(cli_options_t *o);
 int cli_config(cli_options_t *o);
+int cli_restore(cli_options_t *o);
 int cli_databases(cli_options_t *o);
 int cli_ltx(cli_options_t *o);
 int cli_wal(cli_options_t *o);
@@ -250,6 +280,19 @@ void cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc,
     char *text, size_t size);
 int cli_litestream_version(char *bin, char **env, char *text, size_t size);
 
+/* what its JSON says: cli_held.c */
+
+int cli_json_last(cli_buffer_t *b, const char *name, char *value,
+    size_t size);
+void cli_held(cli_buffer_t *b, cli_held_t *held);
+
+/*
+ * The lock of a database's directory, until this process and what it runs
+ * have ended: cli_lock.c.  CLI_YES, or CLI_NO: said.
+ */
+
+int cli_lock(cli_options_t *o, ngx_litestream_db_status_t *db);
+
 /* what it has printed, without control characters */
 
 void cli_print(cli_buffer_t *b, int json);
@@ -258,6 +301,7 @@ void cli_print(cli_buffer_t *b, int json);
 
 int cli_run(cli_run_t *run);
 void cli_run_free(cli_run_t *run);
+uint64_t cli_cpu(pid_t pid);
 
 /* 1 if this name means this database */
 
@@ -275,16 +319,23 @@ void cli_signals(void);
 
 extern volatile pid_t  cli_child;
 
+/* files that are removed when this process ends before they are finished */
+
+void cli_temporary(const char *name);
+void cli_temporary_remove(void);
+
 
 /*
  * Texts: cli_util.c.  cli_escape() makes of any bytes what a terminal can be
  * shown, NUL-ended, and returns how many columns that are; control characters
  * become \xHH.  cli_error() is a line on stderr; cli_fail() is that, and with
- * -json an object on stdout, too.
+ * -json an object on stdout, too; cli_say() is a line on stdout.
  */
 
 size_t cli_escape(char *dst, size_t size, const char *src);
 void cli_error(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+void cli_say(const char *fmt, ...)
     __attribute__((format(printf, 1, 2)));
 void cli_fail(cli_options_t *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -75,6 +75,18 @@ static cli_command_t  cli_commands[] = {
       "what Litestream runs with, masked",
       "Prints the litestream.yml of each group of databases.  Root's.\n" },
 
+    { "restore",
+      CLI_LIST|CLI_OPT_JSON|CLI_OPT_OUTPUT|CLI_OPT_RESTORE|CLI_OPT_DRY
+      |CLI_OPT_OLD,
+      cli_restore,
+      "restore [-o FILE] ALIAS|URL",
+      "a copy, as it is or was",
+      "Restores the replica to a new file, beside the database unless -o is\n"
+      "said, checks it, and replaces nothing.  nginx may be up or down.\n"
+      "Litestream runs as the user of the database.  Root's, or that user's.\n"
+      "Exit code 0: the file is there; 1: not; 124: no progress within 60s,\n"
+      "or the time of -t.\n" },
+
     { "databases", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_NAMES|CLI_OPT_CONFIG,
       cli_databases,
       "databases [-json] [ALIAS...]",

@@ -45,6 +45,54 @@ static cli_option_t  cli_options_known[] = {
       offsetof(cli_options_t, timeout),
       "    -t TIME      as in nginx: 500ms, 30s, 5m, 1h\n" },
 
+    { "o", CLI_OPT_OUTPUT, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, output),
+      "    -o FILE      makes this file\n" },
+
+    { "timestamp", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, timestamp),
+      "    -timestamp 2006-01-02T15:04:05Z\n"
+      "                 as it was then\n" },
+
+    { "txid", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, txid),
+      "    -txid TXID   as of this transaction, 16 hex digits, of ltx\n" },
+
+    { "if-db-not-exists", CLI_OPT_RESTORE, CLI_OPTION_FLAG,
+      offsetof(cli_options_t, if_db_not_exists),
+      "    -if-db-not-exists\n"
+      "                 in its place, or -o; 0 when it is there\n" },
+
+    { "if-replica-exists", CLI_OPT_RESTORE, CLI_OPTION_FLAG,
+      offsetof(cli_options_t, if_replica_exists),
+      "    -if-replica-exists\n"
+      "                 0 when the replica holds nothing\n" },
+
+    { "integrity-check", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, integrity_check),
+      "    -integrity-check none|quick|full\n"
+      "                 before it gets its name; default: quick\n" },
+
+    { "parallelism", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, parallelism),
+      "    -parallelism N\n"
+      "                 passed on\n" },
+
+    { "dry-run", CLI_OPT_DRY, CLI_OPTION_FLAG,
+      offsetof(cli_options_t, dry_run),
+      "    -dry-run     only shows what would be done\n" },
+
+    { "f", CLI_OPT_RESTORE, CLI_OPTION_FLAG,
+      offsetof(cli_options_t, follow),
+      "    -f, -follow-interval TIME\n"
+      "                 goes on and on: FILE is for readers only\n" },
+
+    { "follow-interval", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, follow_interval), NULL },
+
+    { "force", CLI_OPT_RESTORE, CLI_OPTION_FLAG,
+      offsetof(cli_options_t, force), NULL },
+
     { "level", CLI_OPT_LEVEL, CLI_OPTION_TEXT,
       offsetof(cli_options_t, level),
       "    -level N     0 to 9 or all; 9 is that of snapshots; default: 0\n" },
@@ -56,6 +104,10 @@ static cli_option_t  cli_options_known[] = {
 
     { "generation", CLI_OPT_OLD, CLI_OPTION_TEXT,
       offsetof(cli_options_t, generation), NULL },
+
+    { "index", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, index),
+      "    -index N     of Litestream 0.3\n" },
 
     { "config", CLI_OPT_CONFIG, CLI_OPTION_TEXT,
       offsetof(cli_options_t, config),

@@ -258,7 +258,7 @@ cli_run_tick(cli_run_t *run)
 
     last = cli_clock();
 
-    return run->tick(run->data);
+    return run->tick(run->tick_data);
 }
 
 
@@ -296,4 +296,43 @@ cli_run_read(cli_run_t *run, int fd, cli_buffer_t *b)
     b->data[b->len] = '\0';
 
     return 1;
+}
+
+
+/*
+ * The CPU time, in clock ticks, that a process has used; 0: cannot be told.
+ */
+
+uint64_t
+cli_cpu(pid_t pid)
+{
+    FILE                *fp;
+    char                 text[1024], *p;
+    unsigned long long   v[2];
+
+    cli_copy(text, sizeof(text), "/proc/%ld/stat", (long) pid);
+
+    fp = fopen(text, "re");
+
+    if (fp == NULL) {
+        return 0;
+    }
+
+    p = fgets(text, sizeof(text), fp);
+
+    (void) fclose(fp);
+
+    /* the name, in parentheses, may hold anything */
+
+    p = p ? strrchr(text, ')') : NULL;
+
+    if (p == NULL
+        || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
+                  " %llu %llu", &v[0], &v[1])
+           != 2)
+    {
+        return 0;
+    }
+
+    return v[0] + v[1];
 }

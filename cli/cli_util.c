@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +18,10 @@
 static void cli_signal_handler(int signo);
 
 
-volatile pid_t  cli_child;
+volatile pid_t       cli_child;
+
+static char          cli_temporaries[8][PATH_MAX];
+static volatile int  cli_temporaries_n;
 
 
 int64_t
@@ -51,7 +55,43 @@ cli_sleep(int64_t ms)
 }
 
 
-/* nothing has to be tidied up but a child: the handler can do it all */
+/*
+ * A file that this process, or what it runs, is about to make, and what may
+ * be beside it: removed at the end, and when a signal comes.
+ */
+
+void
+cli_temporary(const char *name)
+{
+    size_t  i;
+
+    static const char  *tails[] = {
+        "", "-wal", "-shm", "-journal",
+        ".tmp", ".tmp-wal", ".tmp-shm", ".tmp-journal"
+    };
+
+    for (i = 0; i < sizeof(tails) / sizeof(char *); i++) {
+        cli_copy(cli_temporaries[i], PATH_MAX, "%s%s", name, tails[i]);
+    }
+
+    cli_temporaries_n = (int) i;
+}
+
+
+void
+cli_temporary_remove(void)
+{
+    int  i;
+
+    for (i = 0; i < cli_temporaries_n; i++) {
+        (void) unlink(cli_temporaries[i]);
+    }
+
+    cli_temporaries_n = 0;
+}
+
+
+/* nothing has to be tidied up but a child and its files */
 
 void
 cli_signals(void)
@@ -85,7 +125,15 @@ cli_signal_handler(int signo)
 {
     if (cli_child > 1) {
         (void) kill(-cli_child, SIGKILL);
+
+        /* it makes no file any more then */
+
+        if (cli_temporaries_n) {
+            (void) waitpid(cli_child, NULL, 0);
+        }
     }
+
+    cli_temporary_remove();
 
     _exit(128 + signo);
 }
@@ -124,6 +172,25 @@ cli_error(const char *fmt, ...)
 
     (void) cli_escape(line, sizeof(line), text);
     (void) fprintf(stderr, "nginx-litestream: %s\n", line);
+}
+
+
+void
+cli_say(const char *fmt, ...)
+{
+    char     text[3 * CLI_ERROR_LEN], line[12 * CLI_ERROR_LEN];
+    va_list  args;
+
+    va_start(args, fmt);
+
+    if (vsnprintf(text, sizeof(text), fmt, args) < 0) {
+        text[0] = '\0';
+    }
+
+    va_end(args);
+
+    (void) cli_escape(line, sizeof(line), text);
+    (void) printf("%s\n", line);
 }
 
 

@@ -14,10 +14,10 @@ use lib 'lib';
 use Test::Litestream;
 use Test::Litestream::CLI;
 
-my @commands = qw/ status verify sync wait config databases ltx snapshots wal
+my @commands = qw/ status verify sync wait config restore databases ltx snapshots wal
     generations version help /;
 
-my $t = Test::Litestream->new()->plan(49);
+my $t = Test::Litestream->new()->plan(50);
 
 my ($rc, $out, $err) = cli($t);
 
