@@ -87,7 +87,10 @@ build/azurite: packages FORCE
 build/fake-gcs-server: packages FORCE
 	$(call with-pip,tools/install-fake-gcs $@)
 
-test-servers: build/azurite build/fake-gcs-server
+build/litestream-vfs.so: packages FORCE
+	$(call with-pip,tools/install-vfs $@)
+
+test-servers: build/azurite build/fake-gcs-server build/litestream-vfs.so
 
 
 # the module

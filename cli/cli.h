@@ -384,6 +384,7 @@ void cli_json_error(const char *error);
 void cli_json_verify(cli_json_t *json, const char *key, const char *alias,
     ngx_litestream_verify_result_t *v, unsigned flags);
 void cli_json_status(cli_json_t *json, cli_state_t *st);
+void cli_json_vfs(cli_json_t *json, cli_state_t *st);
 
 
 /* how a database is, for people and programs: cli_status.c */

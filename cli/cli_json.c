@@ -287,6 +287,8 @@ cli_json_status(cli_json_t *json, cli_state_t *st)
 
     cli_json_close(json, ']');
 
+    cli_json_vfs(json, st);
+
     cli_json_open(json, "applications", '[');
     cli_json_close(json, ']');
 

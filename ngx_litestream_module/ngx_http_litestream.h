@@ -93,6 +93,7 @@ typedef struct {
     ngx_http_litestream_said_t   mcp_addr;
     ngx_http_litestream_said_t   path_prefix;
 
+    ngx_array_t                  vfs;   /* of said_t: litestream_vfs */
     ngx_array_t                  env;   /* of said_t: litestream_env */
     ngx_array_t                  env_files;  /* of said_t */
     ngx_litestream_vars_t        vars;
@@ -100,6 +101,7 @@ typedef struct {
     ngx_litestream_level_t       level;
 
     ngx_array_t                  dbs;   /* of ngx_litestream_db_t * */
+    ngx_array_t                  vfss;  /* of ngx_litestream_vfs_t * */
 } ngx_http_litestream_srv_conf_t;
 
 
@@ -122,6 +124,10 @@ typedef struct {
  */
 
 ngx_array_t *ngx_http_litestream_dbs(ngx_http_request_t *r);
+
+/* of litestream_vfs, those of its server{}, else all; none with db= */
+
+ngx_array_t *ngx_http_litestream_vfs(ngx_http_request_t *r);
 
 /* the same while the configuration is read; llcf may be NULL */
 
@@ -246,6 +252,15 @@ ngx_int_t ngx_litestream_parse_init(ngx_litestream_parse_t *parse,
 
 ngx_litestream_db_t *ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica);
+
+/* the name of one: valid, and not that of another */
+
+ngx_int_t ngx_litestream_db_alias(ngx_litestream_db_ctx_t *ctx);
+
+/* ngx_litestream_vfs.c: a litestream_vfs; NGX_ERROR: refused, logged */
+
+ngx_int_t ngx_litestream_vfs_parse(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_array_t *list);
 
 /* ngx_litestream_warn.c: what is allowed but should not be */
 

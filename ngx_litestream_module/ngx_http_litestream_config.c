@@ -24,6 +24,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_litestream_config_make(ngx_conf_t *cf,
     ngx_litestream_conf_t *lcf, ngx_array_t *dbs, ngx_str_t *text);
+static ngx_int_t ngx_http_litestream_config_file(ngx_conf_t *cf,
+    ngx_str_t *name, ngx_str_t *text);
 static ngx_uint_t ngx_http_litestream_config_same(ngx_array_t *one,
     ngx_array_t *two);
 
@@ -253,9 +255,8 @@ ngx_int_t
 ngx_http_litestream_config_dump(ngx_conf_t *cf, ngx_litestream_conf_t *lcf)
 {
     ngx_str_t                 text;
-    ngx_buf_t                *b;
     ngx_uint_t                i;
-    ngx_conf_dump_t          *cd;
+    ngx_litestream_vfs_t    **vfs;
     ngx_litestream_group_t  **groups;
 
     groups = lcf->groups.elts;
@@ -264,29 +265,53 @@ ngx_http_litestream_config_dump(ngx_conf_t *cf, ngx_litestream_conf_t *lcf)
 
         if (ngx_litestream_yaml_write(cf->pool, lcf, groups[i], NULL, 1,
                                       &text)
+            != NGX_OK
+            || ngx_http_litestream_config_file(cf, &groups[i]->yml, &text)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    vfs = lcf->vfs.elts;
+
+    for (i = 0; i < lcf->vfs.nelts; i++) {
+        if (ngx_http_litestream_config_file(cf, &vfs[i]->file,
+                                            &vfs[i]->masked)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
-
-        b = ngx_pcalloc(cf->pool, sizeof(ngx_buf_t));
-        if (b == NULL) {
-            return NGX_ERROR;
-        }
-
-        b->start = text.data;
-        b->pos = text.data;
-        b->last = text.data + text.len;
-        b->end = b->last;
-
-        cd = ngx_array_push(&cf->cycle->config_dump);
-        if (cd == NULL) {
-            return NGX_ERROR;
-        }
-
-        cd->name = groups[i]->yml;
-        cd->buffer = b;
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_litestream_config_file(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *text)
+{
+    ngx_buf_t        *b;
+    ngx_conf_dump_t  *cd;
+
+    b = ngx_pcalloc(cf->pool, sizeof(ngx_buf_t));
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = text->data;
+    b->pos = text->data;
+    b->last = text->data + text->len;
+    b->end = b->last;
+
+    cd = ngx_array_push(&cf->cycle->config_dump);
+    if (cd == NULL) {
+        return NGX_ERROR;
+    }
+
+    cd->name = *name;
+    cd->buffer = b;
 
     return NGX_OK;
 }

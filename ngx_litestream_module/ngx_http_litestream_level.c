@@ -117,6 +117,19 @@ ngx_http_litestream_level(ngx_litestream_parse_t *parse,
         *dbp = db;
     }
 
+    said = lscf->vfs.elts;
+
+    for (i = 0; i < lscf->vfs.nelts; i++) {
+        said[i].vars = &lscf->vars;
+
+        if (ngx_litestream_expand(parse, &said[i], 3) != NGX_OK
+            || ngx_litestream_vfs_parse(parse, &said[i], &lscf->vfss)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
     return NGX_OK;
 }
 

@@ -124,6 +124,13 @@ static ngx_command_t  ngx_http_litestream_commands[] = {
       offsetof(ngx_http_litestream_srv_conf_t, mcp_addr),
       NULL },
 
+    { ngx_string("litestream_vfs"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_2MORE,
+      ngx_http_litestream_said_more,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_litestream_srv_conf_t, vfs),
+      NULL },
+
     { ngx_string("litestream_restore"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_litestream_said,
@@ -196,16 +203,25 @@ ngx_module_t  ngx_http_litestream_module = {
 ngx_litestream_conf_t *
 ngx_litestream_get_conf(ngx_cycle_t *cycle)
 {
+    ngx_litestream_conf_t  *lcf;
+
+    lcf = ngx_litestream_any_conf(cycle);
+
+    return (lcf && lcf->dbs.nelts) ? lcf : NULL;
+}
+
+
+/* the same without any litestream_db, too; NULL: there is no http{} */
+
+ngx_litestream_conf_t *
+ngx_litestream_any_conf(ngx_cycle_t *cycle)
+{
     ngx_http_litestream_main_conf_t  *lmcf;
 
     lmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_litestream_module);
 
-    if (lmcf == NULL || lmcf->lcf.dbs.nelts == 0) {
-        return NULL;
-    }
-
-    return &lmcf->lcf;
+    return lmcf ? &lmcf->lcf : NULL;
 }
 
 
@@ -253,6 +269,12 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&lcf->groups, cf->pool, 4,
                        sizeof(ngx_litestream_group_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lcf->vfs, cf->pool, 1, sizeof(ngx_litestream_vfs_t *))
         != NGX_OK)
     {
         return NULL;
@@ -316,6 +338,20 @@ ngx_http_litestream_create_srv_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&lscf->said, cf->pool, 1,
                        sizeof(ngx_http_litestream_said_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lscf->vfs, cf->pool, 1,
+                       sizeof(ngx_http_litestream_said_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lscf->vfss, cf->pool, 1,
+                       sizeof(ngx_litestream_vfs_t *))
         != NGX_OK)
     {
         return NULL;

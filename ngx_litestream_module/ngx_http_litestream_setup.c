@@ -114,7 +114,7 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (lmcf->lcf.dbs.nelts
+    if ((lmcf->lcf.dbs.nelts || lmcf->lcf.vfs.nelts)
         && ngx_http_litestream_state_usable(&parse, &lmcf->state_path,
                                             &lmcf->lcf.state_path)
            != NGX_OK)

@@ -26,6 +26,8 @@ static void ngx_http_litestream_status_groups(
 static void ngx_http_litestream_status_database(
     ngx_http_litestream_json_t *json, ngx_litestream_db_t *db,
     ngx_litestream_db_status_t *st, int64_t now);
+static void ngx_http_litestream_status_vfs(ngx_http_litestream_json_t *json,
+    ngx_http_request_t *r);
 static void ngx_http_litestream_status_restore(
     ngx_http_litestream_json_t *json, ngx_litestream_db_status_t *st);
 static int64_t ngx_http_litestream_status_uptime(int64_t started,
@@ -103,6 +105,8 @@ ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
     }
 
     ngx_http_litestream_json_close(json, ']');
+
+    ngx_http_litestream_status_vfs(json, ctx->one ? NULL : ctx->request);
 
     ngx_http_litestream_json_open(json, "applications", '[');
     ngx_http_litestream_json_close(json, ']');
@@ -467,6 +471,50 @@ ngx_http_litestream_status_database(ngx_http_litestream_json_t *json,
                                    sizeof(st->error));
 
     ngx_http_litestream_json_close(json, '}');
+}
+
+
+/* r: NULL when a database was named */
+
+static void
+ngx_http_litestream_status_vfs(ngx_http_litestream_json_t *json,
+    ngx_http_request_t *r)
+{
+    ngx_uint_t              i;
+    ngx_array_t            *list;
+    ngx_litestream_vfs_t   *vfs, **elts;
+
+    ngx_http_litestream_json_open(json, "vfs", '[');
+
+    list = r ? ngx_http_litestream_vfs(r) : NULL;
+
+    for (i = 0; list && i < list->nelts; i++) {
+        elts = list->elts;
+        vfs = elts[i];
+
+        ngx_http_litestream_json_open(json, NULL, '{');
+
+        ngx_http_litestream_json_text(json, "name", vfs->name.data,
+                                      vfs->name.len);
+
+        ngx_http_litestream_json_open(json, "replica", '{');
+        ngx_http_litestream_json_text(json, "type", vfs->replica->type.data,
+                                      vfs->replica->type.len);
+        ngx_http_litestream_json_text(json, "url", vfs->replica->url.data,
+                                      vfs->replica->url.len);
+        ngx_http_litestream_json_close(json, '}');
+
+        ngx_http_litestream_json_text(json, "user", vfs->user.data,
+                                      vfs->user.len);
+        ngx_http_litestream_json_number(json, "max_lag_seconds",
+                                        vfs->max_lag ? vfs->max_lag : -1);
+        ngx_http_litestream_json_text(json, "environment", vfs->file.data,
+                                      vfs->file.len);
+
+        ngx_http_litestream_json_close(json, '}');
+    }
+
+    ngx_http_litestream_json_close(json, ']');
 }
 
 

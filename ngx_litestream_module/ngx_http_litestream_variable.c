@@ -63,6 +63,33 @@ ngx_http_litestream_dbs(ngx_http_request_t *r)
 }
 
 
+/* of ngx_litestream_vfs_t *, or NULL; the rest as above */
+
+ngx_array_t *
+ngx_http_litestream_vfs(ngx_http_request_t *r)
+{
+    ngx_http_litestream_loc_conf_t   *llcf;
+    ngx_http_litestream_srv_conf_t   *lscf;
+    ngx_http_litestream_main_conf_t  *lmcf;
+
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_litestream_module);
+
+    if (llcf->dbs) {
+        return NULL;
+    }
+
+    lscf = ngx_http_get_module_srv_conf(r, ngx_http_litestream_module);
+
+    if (lscf->dbs.nelts || lscf->vfss.nelts) {
+        return &lscf->vfss;
+    }
+
+    lmcf = ngx_http_get_module_main_conf(r, ngx_http_litestream_module);
+
+    return &lmcf->lcf.vfs;
+}
+
+
 static ngx_array_t *
 ngx_http_litestream_server_dbs(ngx_http_request_t *r)
 {

@@ -155,6 +155,23 @@ struct ngx_litestream_db_s {
 };
 
 
+/* a database that is read by Litestream's VFS: ngx_litestream_vfs.c */
+
+#define NGX_LITESTREAM_VFS_DIR  "vfs"
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_litestream_replica_t  *replica;
+    ngx_str_t                  user;    /* of the application */
+    uid_t                      uid;
+    gid_t                      gid;
+    time_t                     max_lag; /* in seconds, 0: not said */
+    ngx_str_t                  file;    /* STATE/vfs/NAME.env, NUL-ended */
+    ngx_str_t                  text;    /* what is in it */
+    ngx_str_t                  masked;  /* the same for people */
+} ngx_litestream_vfs_t;
+
+
 /* a litestream.yml of the user's: ngx_litestream_base.c */
 
 struct ngx_litestream_base_s {
@@ -200,6 +217,7 @@ struct ngx_litestream_group_s {
 typedef struct {
     ngx_array_t                dbs;     /* of ngx_litestream_db_t * */
     ngx_array_t                groups;  /* of ngx_litestream_group_t * */
+    ngx_array_t                vfs;     /* of ngx_litestream_vfs_t * */
     ngx_array_t                secrets; /* of ngx_str_t, to redact */
     void                      *redact;  /* ngx_litestream_redact_init() */
 
@@ -457,9 +475,18 @@ ngx_int_t ngx_litestream_init_process(ngx_cycle_t *cycle);
 void ngx_litestream_exit_process(ngx_cycle_t *cycle);
 
 
-/* where the configuration of a cycle is; NULL: nothing to do */
+/*
+ * where the configuration of a cycle is; NULL: nothing to do.  any_conf:
+ * without databases, too
+ */
 
 ngx_litestream_conf_t *ngx_litestream_get_conf(ngx_cycle_t *cycle);
+ngx_litestream_conf_t *ngx_litestream_any_conf(ngx_cycle_t *cycle);
+
+/* ngx_litestream_vfs_file.c: the files of litestream_vfs, master */
+
+ngx_int_t ngx_litestream_vfs_files(ngx_litestream_conf_t *lcf,
+    ngx_log_t *log);
 
 
 extern ngx_module_t  ngx_litestream_module;

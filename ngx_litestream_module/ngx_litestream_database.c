@@ -22,7 +22,6 @@ typedef struct {
 } ngx_litestream_db_node_t;
 
 
-static ngx_int_t ngx_litestream_db_alias(ngx_litestream_db_ctx_t *ctx);
 static ngx_int_t ngx_litestream_db_path(ngx_litestream_db_ctx_t *ctx);
 static ngx_int_t ngx_litestream_db_files(ngx_litestream_db_ctx_t *ctx);
 static ngx_int_t ngx_litestream_db_user(ngx_litestream_db_ctx_t *ctx,
@@ -171,7 +170,9 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
 }
 
 
-static ngx_int_t
+/* NGX_ERROR: it has been logged; else it is remembered, with its database */
+
+ngx_int_t
 ngx_litestream_db_alias(ngx_litestream_db_ctx_t *ctx)
 {
     u_char               ch;

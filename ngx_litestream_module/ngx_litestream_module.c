@@ -129,6 +129,13 @@ ngx_litestream_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    if (ngx_litestream_vfs_files(ngx_litestream_any_conf(cycle), cycle->log)
+        != NGX_OK
+        && ngx_is_init_cycle(cycle->old_cycle))
+    {
+        return NGX_ERROR;
+    }
+
     lcf = ngx_litestream_get_conf(cycle);
 
     if (!ngx_is_init_cycle(cycle->old_cycle)) {

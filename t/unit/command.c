@@ -14,6 +14,7 @@
 
 #include "../../cli/cli_util.c"
 #include "../../cli/cli_json.c"
+#include "../../cli/cli_vfs.c"
 #include "../../cli/cli_file.c"
 #include "../../cli/cli_find.c"
 #include "../../cli/cli_status.c"
