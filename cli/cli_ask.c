@@ -596,6 +596,7 @@ cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json)
         v.sync_ms = q->msg.sync_ms;
         v.restore_ms = q->msg.restore_ms;
         v.check_ms = q->msg.check_ms;
+        v.compare_ms = q->msg.compare_ms;
 
         if (!v.verified) {
             cli_ask_error(q, "the verification failed");

@@ -234,6 +234,7 @@ cli_json_verify(cli_json_t *json, const char *key, const char *alias,
     cli_json_ms(json, "sync_ms", v->sync_ms, done);
     cli_json_ms(json, "restore_ms", v->restore_ms, done);
     cli_json_ms(json, "check_ms", v->check_ms, done);
+    cli_json_ms(json, "compare_ms", v->compare_ms, done && v->mode);
     cli_json_close(json, '}');
 
     cli_json_text(json, "error", v->error);

@@ -822,10 +822,8 @@ ngx_http_litestream_api_arg(ngx_http_litestream_api_t *ctx,
         }
 
         if (value->len == 4 && ngx_strncmp(value->data, "full", 4) == 0) {
-            return ngx_http_litestream_api_error(ctx,
-                                                 NGX_HTTP_NOT_IMPLEMENTED,
-                                                 "verify mode \"full\" is not "
-                                                 "supported by this version");
+            ctx->mode = 1;
+            return NGX_HTTP_OK;
         }
 
         break;

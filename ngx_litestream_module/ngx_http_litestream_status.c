@@ -272,6 +272,8 @@ ngx_http_litestream_verify_json(ngx_http_litestream_json_t *json, char *key,
     ngx_http_litestream_verify_ms(json, "sync_ms", v->sync_ms, done);
     ngx_http_litestream_verify_ms(json, "restore_ms", v->restore_ms, done);
     ngx_http_litestream_verify_ms(json, "check_ms", v->check_ms, done);
+    ngx_http_litestream_verify_ms(json, "compare_ms", v->compare_ms,
+                                  done && v->mode);
     ngx_http_litestream_json_close(json, '}');
 
     ngx_http_litestream_json_chars(json, "error", v->error,

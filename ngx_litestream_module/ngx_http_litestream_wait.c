@@ -47,7 +47,7 @@ struct ngx_http_litestream_wait_s {
 static ngx_http_litestream_wait_t *ngx_http_litestream_wait_create(
     ngx_http_litestream_api_t *ctx);
 static ngx_litestream_verify_result_t *ngx_http_litestream_wait_fresh(
-    ngx_pool_t *pool, ngx_litestream_db_t *db);
+    ngx_pool_t *pool, ngx_litestream_db_t *db, ngx_uint_t mode);
 static ngx_int_t ngx_http_litestream_wait(ngx_http_litestream_wait_t *w);
 static ngx_uint_t ngx_http_litestream_wait_deserted(void);
 static void ngx_http_litestream_wait_answer(ngx_litestream_ask_t *ask);
@@ -87,7 +87,7 @@ ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx)
 
         if (!ctx->write) {
             q->fresh = ngx_http_litestream_wait_fresh(ctx->request->pool,
-                                                      q->db);
+                                                      q->db, ctx->mode);
         }
     }
 
@@ -171,14 +171,15 @@ ngx_http_litestream_wait_create(ngx_http_litestream_api_t *ctx)
 /* the last result, if it is fresh enough to be the answer */
 
 static ngx_litestream_verify_result_t *
-ngx_http_litestream_wait_fresh(ngx_pool_t *pool, ngx_litestream_db_t *db)
+ngx_http_litestream_wait_fresh(ngx_pool_t *pool, ngx_litestream_db_t *db,
+    ngx_uint_t mode)
 {
     int64_t                          age;
     ngx_litestream_db_status_t       st;
     ngx_litestream_verify_result_t  *v;
 
     if (ngx_litestream_status_db(db->id, db->index, &st) != NGX_OK
-        || st.verify.at == 0)
+        || st.verify.at == 0 || st.verify.mode < mode)
     {
         return NULL;
     }
@@ -436,12 +437,14 @@ ngx_http_litestream_wait_verify(ngx_http_litestream_question_t *q,
 
     } else {
         v.verified = (msg->status == NGX_HTTP_OK);
+        v.mode = msg->mode;
         v.txid = msg->txid;
         v.duration_ms = msg->duration_ms;
         v.write_ms = msg->write_ms;
         v.sync_ms = msg->sync_ms;
         v.restore_ms = msg->restore_ms;
         v.check_ms = msg->check_ms;
+        v.compare_ms = msg->compare_ms;
 
         if (!v.verified) {
             ngx_http_litestream_wait_error(q, "the verification failed");

@@ -19,16 +19,7 @@
 #define NGX_LITESTREAM_HOLD_BUSY     500
 #define NGX_LITESTREAM_HOLD_BUSIES   2000
 
-/*
- * SQLite's WAL-index, as its documentation of the format has it.  Of the five
- * locks of readers a WAL that is begun anew needs all but the first.
- */
-
-#define NGX_LITESTREAM_SHM_SIZE      32768
-#define NGX_LITESTREAM_SHM_HEADER    48
-#define NGX_LITESTREAM_SHM_FRAMES    16
-#define NGX_LITESTREAM_SHM_SALTS     32
-#define NGX_LITESTREAM_SHM_BACKFILL  96
+/* of the five locks of readers a WAL that is begun anew needs the other four */
 #define NGX_LITESTREAM_SHM_READER    4
 
 
@@ -209,12 +200,10 @@ static ngx_int_t
 ngx_litestream_hold_open(ngx_litestream_db_t *db,
     ngx_litestream_held_t *held)
 {
-    int                         on, rc;
-    void volatile              *index;
-    ngx_int_t                   ret;
-    sqlite3_stmt               *stmt;
-    const unsigned char        *mode;
-    const sqlite3_io_methods   *methods;
+    int                   on, rc;
+    ngx_int_t             ret;
+    sqlite3_stmt         *stmt;
+    const unsigned char  *mode;
 
     rc = sqlite3_open_v2((char *) db->path.data, &held->conn,
                          SQLITE_OPEN_READWRITE, NULL);
@@ -258,24 +247,71 @@ ngx_litestream_hold_open(ngx_litestream_db_t *db,
         return ret;
     }
 
-    rc = sqlite3_file_control(held->conn, "main", SQLITE_FCNTL_FILE_POINTER,
-                              &held->file);
+    return ngx_litestream_wal_index(held->conn, &held->file, &held->index);
+}
 
-    methods = (rc == SQLITE_OK && held->file) ? held->file->pMethods : NULL;
+
+/*
+ * SQLite's own file of a connection that has read something in WAL mode, and
+ * the beginning of its WAL-index, which both last as long as the connection.
+ * NGX_DECLINED: it has none.  In a job.
+ */
+
+ngx_int_t
+ngx_litestream_wal_index(sqlite3 *conn, sqlite3_file **file,
+    volatile u_char **index)
+{
+    int                         rc;
+    sqlite3_file               *f;
+    void volatile              *p;
+    const sqlite3_io_methods   *methods;
+
+    f = NULL;
+    p = NULL;
+
+    rc = sqlite3_file_control(conn, "main", SQLITE_FCNTL_FILE_POINTER, &f);
+
+    methods = (rc == SQLITE_OK && f) ? f->pMethods : NULL;
 
     if (methods == NULL || methods->iVersion < 2 || methods->xShmMap == NULL
         || methods->xShmLock == NULL
-        || methods->xShmMap(held->file, 0, NGX_LITESTREAM_SHM_SIZE, 0, &index)
-           != SQLITE_OK
-        || index == NULL)
+        || methods->xShmMap(f, 0, NGX_LITESTREAM_SHM_SIZE, 0, &p) != SQLITE_OK
+        || p == NULL)
     {
-        held->file = NULL;
         return NGX_DECLINED;
     }
 
-    held->index = index;
+    *file = f;
+    *index = p;
 
     return NGX_OK;
+}
+
+
+/*
+ * The header of a WAL-index, NGX_LITESTREAM_SHM_HEADER bytes: there are two
+ * copies, which differ while a commit writes them.
+ */
+
+void
+ngx_litestream_wal_index_header(volatile u_char *index, u_char *h)
+{
+    int  n;
+
+    for (n = 0; n < 100; n++) {
+
+        ngx_memcpy(h, (u_char *) index, NGX_LITESTREAM_SHM_HEADER);
+        ngx_memory_barrier();
+
+        if (ngx_memcmp(h, (u_char *) index + NGX_LITESTREAM_SHM_HEADER,
+                       NGX_LITESTREAM_SHM_HEADER)
+            == 0)
+        {
+            break;
+        }
+
+        ngx_msleep(1);
+    }
 }
 
 
@@ -315,31 +351,15 @@ static ngx_int_t
 ngx_litestream_hold_anew(ngx_litestream_db_t *db,
     ngx_litestream_held_t *held)
 {
-    int         n;
-    char        ltx[4600], wal[4300];
-    u_char      h[NGX_LITESTREAM_SHM_HEADER];
-    uint32_t    meta;
+    char      ltx[4600], wal[4300];
+    u_char    h[NGX_LITESTREAM_SHM_HEADER];
+    uint32_t  meta;
 
     if (ngx_litestream_newest(db, &meta, ltx, sizeof(ltx)) == 0) {
         return NGX_OK;
     }
 
-    /* there are two copies, which differ while a commit writes them */
-
-    for (n = 0; n < 100; n++) {
-
-        ngx_memcpy(h, (u_char *) held->index, NGX_LITESTREAM_SHM_HEADER);
-        ngx_memory_barrier();
-
-        if (ngx_memcmp(h, (u_char *) held->index + NGX_LITESTREAM_SHM_HEADER,
-                       NGX_LITESTREAM_SHM_HEADER)
-            == 0)
-        {
-            break;
-        }
-
-        ngx_msleep(1);
-    }
+    ngx_litestream_wal_index_header(held->index, h);
 
     (void) snprintf(wal, sizeof(wal), "%s-wal", (char *) db->path.data);
 

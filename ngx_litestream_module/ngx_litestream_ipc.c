@@ -648,7 +648,7 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     case NGX_LITESTREAM_IPC_VERIFY:
         qn->verifier.handler = ngx_litestream_peer_verified;
         qn->verifier.data = qn;
-        ngx_litestream_verify(rdb, &qn->verifier, msg->mode);
+        ngx_litestream_verify(rdb, &qn->verifier, msg->mode ? 1 : 0);
         return NGX_OK;
 
     default:
@@ -693,6 +693,7 @@ ngx_litestream_peer_verified(void *data, ngx_litestream_verify_result_t *res)
     qn->msg.sync_ms = res->sync_ms;
     qn->msg.restore_ms = res->restore_ms;
     qn->msg.check_ms = res->check_ms;
+    qn->msg.compare_ms = res->compare_ms;
 
     ngx_memcpy(qn->msg.error, res->error, sizeof(qn->msg.error));
 

@@ -101,8 +101,10 @@ typedef struct {
     uint32_t                   sync_ms;
     uint32_t                   restore_ms;
     uint32_t                   check_ms;
+    uint32_t                   compare_ms;
     uint32_t                   running;
-    uint32_t                   mode;
+    uint32_t                   mode;    /* 0 quick, 1 full */
+    uint32_t                   pad;
     char                       error[NGX_LITESTREAM_ERROR_LEN];
 } ngx_litestream_verify_result_t;
 
@@ -287,7 +289,7 @@ typedef struct {
     uint32_t                   sync_ms;
     uint32_t                   restore_ms;
     uint32_t                   check_ms;
-    uint32_t                   pad2;
+    uint32_t                   compare_ms;
     char                       error[NGX_LITESTREAM_ERROR_LEN];
 } ngx_litestream_msg_t;
 

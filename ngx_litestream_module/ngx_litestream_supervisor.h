@@ -145,7 +145,7 @@ typedef struct {
     uint32_t                     meta;    /* has a meta directory */
     uint32_t                     torn;    /* its WAL has lost commits */
     uint32_t                     index;   /* of an item */
-    uint32_t                     ms[4];
+    uint32_t                     ms[6];
     char                         text[1024];
 } ngx_litestream_job_msg_t;
 
@@ -542,6 +542,9 @@ ngx_int_t ngx_litestream_hold(ngx_litestream_db_t *db,
 ngx_uint_t ngx_litestream_hold_filled(ngx_litestream_held_t *held);
 void ngx_litestream_hold_drop(ngx_litestream_held_t *held);
 ngx_msec_t ngx_litestream_hold_now(void);
+ngx_int_t ngx_litestream_wal_index(sqlite3 *conn, sqlite3_file **file,
+    volatile u_char **index);
+void ngx_litestream_wal_index_header(volatile u_char *index, u_char *h);
 ngx_int_t ngx_litestream_guard_try(ngx_litestream_db_t *db, char *text,
     size_t size);
 uint64_t ngx_litestream_newest(ngx_litestream_db_t *db, uint32_t *meta,
@@ -667,11 +670,46 @@ typedef struct {
     void                       (*handler)(void *data,
                                      ngx_litestream_verify_result_t *res);
     void                        *data;
+    ngx_uint_t                   mode;    /* 1: full */
 } ngx_litestream_verifier_t;
 
 void ngx_litestream_verify(ngx_litestream_rdb_t *rdb,
     ngx_litestream_verifier_t *v, ngx_uint_t mode);
 void ngx_litestream_verify_clean(ngx_litestream_group_t *group);
+void ngx_litestream_verify_fail(ngx_litestream_job_t *job,
+    const char *fmt, ...);
+ngx_int_t ngx_litestream_verify_sql(sqlite3 *conn, char *sql, uint64_t *n);
+uint32_t ngx_litestream_verify_ms(struct timespec *t);
+
+/* ngx_litestream_image.c, in a job: the content of a database */
+
+typedef struct {
+    uint64_t                     txid;
+    uint32_t                     page;    /* bytes */
+    uint32_t                     pages;
+    uint32_t                     each;    /* pages that a sum is of */
+    uint32_t                     nsums;
+    u_char                      *sums;    /* 16 bytes each */
+} ngx_litestream_image_t;
+
+typedef struct {
+    uint64_t                     n;       /* pages, 0: none differs */
+    uint32_t                     first;   /* the first of them is between */
+    uint32_t                     last;
+} ngx_litestream_diff_t;
+
+ngx_int_t ngx_litestream_image_live(ngx_litestream_job_t *job, sqlite3 *conn,
+    ngx_litestream_image_t *image);
+ngx_int_t ngx_litestream_image_compare(ngx_litestream_job_t *job, char *copy,
+    ngx_litestream_image_t *image, ngx_litestream_diff_t *diff);
+ngx_int_t ngx_litestream_image_owner(char *copy, ngx_litestream_diff_t *diff,
+    char *name, size_t size);
+
+/* ngx_litestream_copy.c, in a job */
+
+void ngx_litestream_copy_verify(ngx_litestream_job_t *job, uint64_t token,
+    ngx_litestream_image_t *image);
+void ngx_litestream_copy_unlink(ngx_litestream_db_t *db);
 
 /* ngx_litestream_control.c */
 
@@ -701,7 +739,21 @@ void ngx_litestream_status_super_write(void);
 void ngx_litestream_status_group_write(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb);
 
+/* SQLite's WAL and WAL-index, and LTX files: offsets and sizes in bytes */
+
+#define NGX_LITESTREAM_WAL_HEADER    32
+#define NGX_LITESTREAM_WAL_FRAME     24   /* of one, without its page */
+#define NGX_LITESTREAM_LTX_HEADER    100
+#define NGX_LITESTREAM_SHM_SIZE      32768
+#define NGX_LITESTREAM_SHM_HEADER    48
+#define NGX_LITESTREAM_SHM_FRAMES    16
+#define NGX_LITESTREAM_SHM_SALTS     32
+#define NGX_LITESTREAM_SHM_BACKFILL  96
+#define NGX_LITESTREAM_SHM_ATTEMPT   128  /* of a backfill that was begun */
+
 /* ngx_litestream_wal.c, in a job */
+
+ngx_int_t ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end);
 
 ngx_int_t ngx_litestream_wal_check(char *ltx, char *wal);
 ngx_int_t ngx_litestream_wal_anew(char *ltx, char *wal, u_char *salts);

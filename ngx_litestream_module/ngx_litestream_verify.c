@@ -7,7 +7,8 @@
 /*
  * Verification: a job with the identity of the database's user writes a row,
  * the supervisor syncs, the job restores a private copy and looks for the row
- * there.  Nothing of it stays: neither the row nor its table nor the copy.
+ * there.  A full one compares all of the copy with the database, besides.
+ * Nothing of it stays: neither the row nor its table nor the copy.
  */
 
 
@@ -15,22 +16,27 @@
 
 #include <dirent.h>
 #include <sqlite3.h>
-#include <sys/statvfs.h>
 
 
 /* less than clients wait by default: they shall learn why it fails */
 #define NGX_LITESTREAM_VERIFY_SYNC   20000
+
+/* times that a state of the database is tried to be had */
+#define NGX_LITESTREAM_VERIFY_TRIES  5
 
 
 typedef struct {
     ngx_litestream_waiter_t      waiter;
     ngx_litestream_job_t        *job;
     ngx_msec_t                   start;
+    ngx_uint_t                   mode;    /* 1: full */
     unsigned                     waiting:1;
 } ngx_litestream_verify_ctx_t;
 
 
 static void ngx_litestream_verify_start(ngx_litestream_rdb_t *rdb);
+static void ngx_litestream_verify_answer(ngx_litestream_rdb_t *rdb,
+    ngx_uint_t mode);
 static void ngx_litestream_verify_prepare(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_run(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_message(ngx_litestream_job_t *job,
@@ -41,32 +47,31 @@ static void ngx_litestream_verify_done(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_sweep(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_verify_sweep_run(ngx_litestream_job_t *job);
 static void ngx_litestream_verify_sweep_done(ngx_litestream_job_t *job);
-static void ngx_litestream_verify_fail(ngx_litestream_job_t *job,
-    const char *fmt, ...);
 static sqlite3 *ngx_litestream_verify_open(ngx_litestream_job_t *job);
-static ngx_int_t ngx_litestream_verify_sql(sqlite3 *conn, char *sql,
-    uint64_t *n);
-static ngx_int_t ngx_litestream_verify_restore(ngx_litestream_job_t *job,
-    ngx_litestream_run_t *run);
-static ngx_uint_t ngx_litestream_verify_tick(ngx_litestream_job_t *job);
-static void ngx_litestream_verify_tell(ngx_litestream_job_t *job,
-    ngx_uint_t step);
-static void ngx_litestream_verify_copy(ngx_litestream_job_t *job,
-    uint64_t token);
-static char *ngx_litestream_verify_name(ngx_litestream_db_t *db);
-static void ngx_litestream_verify_unlink(ngx_litestream_db_t *db);
-static uint32_t ngx_litestream_verify_ms(struct timespec *t);
+static ngx_int_t ngx_litestream_verify_sync(ngx_litestream_job_t *job,
+    struct timespec *t);
+static ngx_int_t ngx_litestream_verify_image(ngx_litestream_job_t *job,
+    sqlite3 *conn, struct timespec *t);
+static ngx_int_t ngx_litestream_verify_state(ngx_litestream_job_t *job,
+    sqlite3 *conn, struct timespec *t);
+
+
+/* in the job: what the database was like, in a full one */
+static ngx_litestream_image_t  ngx_litestream_image;
 
 
 /*
- * Verifies a database, or joins the verification that is under way: v->handler
- * is called once, from the event loop.  Supervisor, does not block.
+ * Verifies a database, or joins the verification that is under way, if that
+ * is not a quick one while a full one is asked for: then another one follows.
+ * v->handler is called once, from the event loop.  Supervisor, does not block.
  */
 
 void
 ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
     ngx_uint_t mode)
 {
+    v->mode = mode;
+
     ngx_queue_insert_tail(&rdb->verifiers, &v->queue);
 
     if (rdb->verify == NULL) {
@@ -78,7 +83,9 @@ ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
 static void
 ngx_litestream_verify_start(ngx_litestream_rdb_t *rdb)
 {
+    ngx_queue_t                  *q;
     ngx_litestream_job_t         *job;
+    ngx_litestream_verifier_t    *v;
     ngx_litestream_verify_ctx_t  *ctx;
 
     ctx = ngx_calloc(sizeof(ngx_litestream_verify_ctx_t),
@@ -95,6 +102,16 @@ ngx_litestream_verify_start(ngx_litestream_rdb_t *rdb)
 
     ctx->job = job;
     ctx->start = ngx_current_msec;
+
+    for (q = ngx_queue_head(&rdb->verifiers);
+         q != ngx_queue_sentinel(&rdb->verifiers);
+         q = ngx_queue_next(q))
+    {
+        v = ngx_queue_data(q, ngx_litestream_verifier_t, queue);
+        ctx->mode |= v->mode;
+    }
+
+    job->in.index = ctx->mode;
 
     job->prepare = ngx_litestream_verify_prepare;
     job->run = ngx_litestream_verify_run;
@@ -143,7 +160,9 @@ ngx_litestream_verify_prepare(ngx_litestream_job_t *job)
 }
 
 
-static void
+/* in jobs: the result is an error; the first reason is kept */
+
+void
 ngx_litestream_verify_fail(ngx_litestream_job_t *job, const char *fmt, ...)
 {
     va_list  args;
@@ -160,7 +179,9 @@ ngx_litestream_verify_fail(ngx_litestream_job_t *job, const char *fmt, ...)
 }
 
 
-static uint32_t
+/* in jobs: ms since t, which becomes now; never 0 */
+
+uint32_t
 ngx_litestream_verify_ms(struct timespec *t)
 {
     uint32_t         ms;
@@ -221,9 +242,9 @@ ngx_litestream_verify_open(ngx_litestream_job_t *job)
 }
 
 
-/* runs a statement; n: its first column, when it has rows */
+/* in jobs: runs statements; n: the first column, when there are rows */
 
-static ngx_int_t
+ngx_int_t
 ngx_litestream_verify_sql(sqlite3 *conn, char *sql, uint64_t *n)
 {
     int            rc;
@@ -261,49 +282,19 @@ ngx_litestream_verify_sql(sqlite3 *conn, char *sql, uint64_t *n)
 }
 
 
-/* one at a time: what a killed one has left has the same name */
-
-static char *
-ngx_litestream_verify_name(ngx_litestream_db_t *db)
-{
-    static char  name[4300];
-
-    (void) snprintf(name, sizeof(name), "%s/verify-%s.db",
-                    (char *) db->group->run.data, (char *) db->alias.data);
-    return name;
-}
-
-
-static void
-ngx_litestream_verify_unlink(ngx_litestream_db_t *db)
-{
-    char        name[4400];
-    ngx_uint_t  i;
-
-    static char  *tails[] = {
-        "", "-wal", "-shm", "-journal", ".tmp", ".tmp-wal", ".tmp-shm",
-        ".tmp-journal"
-    };
-
-    for (i = 0; i < sizeof(tails) / sizeof(char *); i++) {
-        (void) snprintf(name, sizeof(name), "%s%s",
-                        ngx_litestream_verify_name(db), tails[i]);
-        (void) unlink(name);
-    }
-}
-
-
 static void
 ngx_litestream_verify_run(ngx_litestream_job_t *job)
 {
-    char                      sql[512];
-    sqlite3                  *conn;
-    uint64_t                  token;
-    struct timespec           t;
-    ngx_litestream_db_t      *db;
-    ngx_litestream_job_msg_t  msg;
+    char                  sql[512];
+    sqlite3              *conn;
+    uint64_t              token;
+    ngx_int_t             rc;
+    struct timespec       t;
+    ngx_litestream_db_t  *db;
 
     db = job->rdb->db;
+
+    job->result.rc = NGX_ERROR;
 
     if (!job->in.seq) {
         ngx_litestream_verify_fail(job, "not replicated now: %s",
@@ -313,7 +304,7 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
 
     (void) clock_gettime(CLOCK_MONOTONIC, &t);
 
-    ngx_litestream_verify_unlink(db);
+    ngx_litestream_copy_unlink(db);
 
     conn = ngx_litestream_verify_open(job);
     if (conn == NULL) {
@@ -349,23 +340,15 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
 
     job->result.ms[0] = ngx_litestream_verify_ms(&t);
 
-    ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
+    rc = job->in.index ? ngx_litestream_verify_image(job, conn, &t)
+                       : ngx_litestream_verify_sync(job, &t);
 
-    if (ngx_litestream_job_ask(job, &msg) != NGX_OK) {
-        ngx_litestream_verify_fail(job, "interrupted");
-
-    } else if (msg.rc != NGX_OK) {
-        ngx_litestream_verify_fail(job, "the row could not be replicated: %s",
-                                   msg.text);
-
-    } else {
-        job->result.txid = msg.txid;
-        job->result.ms[1] = ngx_litestream_verify_ms(&t);
-
-        ngx_litestream_verify_copy(job, token);
+    if (rc == NGX_OK) {
+        ngx_litestream_copy_verify(job, token, job->in.index
+                                               ? &ngx_litestream_image : NULL);
     }
 
-    ngx_litestream_verify_unlink(db);
+    ngx_litestream_copy_unlink(db);
 
     if (ngx_litestream_verify_sql(conn,
                                   "BEGIN IMMEDIATE;"
@@ -385,205 +368,115 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
 }
 
 
+/* all that was committed before is in the replica */
+
 static ngx_int_t
-ngx_litestream_verify_restore(ngx_litestream_job_t *job,
-    ngx_litestream_run_t *run)
-{
-    char         jobs[4200], *argv[16];
-    ngx_uint_t   n;
-
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) job->rdb->db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) ngx_litestream_sup->conf->bin.data;
-    argv[n++] = "restore";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
-    argv[n++] = "-o";
-    argv[n++] = ngx_litestream_verify_name(job->rdb->db);
-    argv[n++] = (char *) job->rdb->db->path.data;
-    argv[n] = NULL;
-
-    return ngx_litestream_job_exec(job, argv,
-                                   ngx_litestream_sup->conf->restore_timeout,
-                                   ngx_litestream_verify_tick, run);
-}
-
-
-/* a large backup takes its time: what counts is that it goes on */
-
-static ngx_uint_t
-ngx_litestream_verify_tick(ngx_litestream_job_t *job)
-{
-    char            name[4400];
-    struct stat     st;
-
-    static int64_t  bytes = -1;
-
-    (void) snprintf(name, sizeof(name), "%s.tmp",
-                    ngx_litestream_verify_name(job->rdb->db));
-
-    if (stat(name, &st) == -1 || st.st_size == bytes) {
-        return 0;
-    }
-
-    bytes = st.st_size;
-
-    ngx_litestream_verify_tell(job, 0);
-
-    return 1;
-}
-
-
-static void
-ngx_litestream_verify_tell(ngx_litestream_job_t *job, ngx_uint_t step)
+ngx_litestream_verify_sync(ngx_litestream_job_t *job, struct timespec *t)
 {
     ngx_litestream_job_msg_t  msg;
 
     ngx_memzero(&msg, sizeof(ngx_litestream_job_msg_t));
 
-    msg.type = NGX_LITESTREAM_JOB_PROGRESS;
-    msg.seq = step;
+    if (ngx_litestream_job_ask(job, &msg) != NGX_OK) {
+        ngx_litestream_verify_fail(job, "interrupted");
+        return NGX_ERROR;
+    }
 
-    ngx_litestream_job_tell(job, &msg);
+    if (msg.rc != NGX_OK) {
+        ngx_litestream_verify_fail(job, "the row could not be replicated: %s",
+                                   msg.text);
+        return NGX_ERROR;
+    }
+
+    job->result.txid = msg.txid;
+    job->result.ms[1] += ngx_litestream_verify_ms(t);
+
+    return NGX_OK;
 }
 
 
-static void
-ngx_litestream_verify_copy(ngx_litestream_job_t *job, uint64_t token)
+/*
+ * What the database is like at one transaction, which is in the replica then;
+ * others go on writing.  The row is in it.
+ */
+
+static ngx_int_t
+ngx_litestream_verify_image(ngx_litestream_job_t *job, sqlite3 *conn,
+    struct timespec *t)
 {
-    int                    rc;
-    char                   sql[256], *copy;
-    int64_t                avail;
-    sqlite3               *conn;
-    uint64_t               n;
-    ngx_int_t              res;
-    struct stat            st;
-    sqlite3_stmt          *stmt;
-    const u_char          *text;
-    struct statvfs         vfs;
-    struct timespec        t;
-    ngx_litestream_db_t   *db;
-    ngx_litestream_run_t   run;
+    ngx_int_t   rc;
+    ngx_uint_t  n;
 
-    db = job->rdb->db;
-    copy = ngx_litestream_verify_name(db);
+    for (n = 0; n < NGX_LITESTREAM_VERIFY_TRIES; n++) {
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        rc = ngx_litestream_verify_state(job, conn, t);
 
-    if (stat((char *) db->path.data, &st) == 0
-        && statvfs((char *) db->group->run.data, &vfs) == 0)
-    {
-        avail = (int64_t) vfs.f_bavail * (int64_t) vfs.f_frsize;
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
 
-        if (avail < st.st_size) {
-            ngx_litestream_verify_fail(job, "not enough space in \"%s\" for a "
-                                       "copy: %lld bytes are needed, %lld are "
-                                       "free", (char *) db->group->run.data,
-                                       (long long) st.st_size,
-                                       (long long) avail);
-            return;
+        /* the newest at hand may be newer than what was synced */
+
+        if (rc == NGX_OK) {
+            rc = ngx_litestream_verify_sync(job, t);
+            job->result.txid = ngx_litestream_image.txid;
+
+            return rc;
+        }
+
+        /* something to sync, in whatever WAL there is now */
+
+        if (ngx_litestream_verify_sql(conn, "UPDATE _litestream_verification"
+                                      " SET at = datetime('now')", NULL)
+            != NGX_OK)
+        {
+            ngx_litestream_verify_fail(job, "database \"%s\" cannot be "
+                                       "written: %s",
+                                       (char *) job->rdb->db->path.data,
+                                       sqlite3_errmsg(conn));
+            return NGX_ERROR;
         }
     }
 
-    res = ngx_litestream_verify_restore(job, &run);
+    ngx_litestream_verify_fail(job, "the database could not be read as it was "
+                               "at one transaction: its WAL was begun anew "
+                               "%u times meanwhile",
+                               NGX_LITESTREAM_VERIFY_TRIES);
+    return NGX_ERROR;
+}
 
-    if (res == NGX_OK && run.status != 0
-        && strstr(run.last, "no such file") != NULL)
+
+static ngx_int_t
+ngx_litestream_verify_state(ngx_litestream_job_t *job, sqlite3 *conn,
+    struct timespec *t)
+{
+    ngx_int_t  rc;
+
+    /*
+     * Until it ends, no checkpoint goes beyond what the sync will have read,
+     * and the WAL is not begun anew.  Commits are not held up.
+     */
+
+    if (ngx_litestream_verify_sql(conn, "BEGIN;"
+                                  "SELECT count(*) FROM sqlite_master", NULL)
+        != NGX_OK)
     {
-        /* retention took a file between the plan and its reading: once more */
-
-        ngx_litestream_verify_unlink(db);
-        res = ngx_litestream_verify_restore(job, &run);
+        ngx_litestream_verify_fail(job, "database \"%s\" cannot be read: %s",
+                                   (char *) job->rdb->db->path.data,
+                                   sqlite3_errmsg(conn));
+        return NGX_ERROR;
     }
 
-    job->result.ms[2] = ngx_litestream_verify_ms(&t);
+    rc = ngx_litestream_verify_sync(job, t);
 
-    if (res != NGX_OK && run.timedout) {
-        ngx_litestream_verify_fail(job, "the restore made no progress within "
-                                   "%lu s%s%s",
-                                   (unsigned long)
-                                   ngx_litestream_sup->conf->restore_timeout
-                                   / 1000,
-                                   run.last[0] ? ": " : "", run.last);
-        return;
+    if (rc == NGX_OK) {
+        rc = ngx_litestream_image_live(job, conn, &ngx_litestream_image);
+        job->result.ms[4] += ngx_litestream_verify_ms(t);
     }
 
-    if (res != NGX_OK) {
-        ngx_litestream_verify_fail(job, "the restore was interrupted%s%s",
-                                   run.last[0] ? ": " : "", run.last);
-        return;
-    }
+    (void) ngx_litestream_verify_sql(conn, "COMMIT", NULL);
 
-    if (run.status != 0) {
-        ngx_litestream_verify_fail(job, "the replica cannot be restored: %s",
-                                   run.last[0] ? run.last : "no reason given");
-        return;
-    }
-
-    if (lstat(copy, &st) == -1) {
-        ngx_litestream_verify_fail(job, "file missing: the restore made no "
-                                   "file");
-        return;
-    }
-
-    ngx_litestream_verify_tell(job, 1);
-
-    conn = NULL;
-    stmt = NULL;
-    n = 0;
-
-    rc = sqlite3_open_v2(copy, &conn, SQLITE_OPEN_READWRITE, NULL);
-
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_prepare_v2(conn, "PRAGMA quick_check(1)", -1, &stmt,
-                                NULL);
-    }
-
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(stmt);
-    }
-
-    if (rc != SQLITE_ROW) {
-        ngx_litestream_verify_fail(job, "not a database: the restored copy "
-                                   "cannot be read: %s",
-                                   conn ? sqlite3_errmsg(conn) : "no memory");
-        goto done;
-    }
-
-    text = sqlite3_column_text(stmt, 0);
-
-    if (text == NULL || ngx_strcmp(text, "ok") != 0) {
-        ngx_litestream_verify_fail(job, "the restored copy is damaged: %s",
-                                   text ? (char *) text : "no memory");
-        goto done;
-    }
-
-    (void) sqlite3_finalize(stmt);
-    stmt = NULL;
-
-    (void) snprintf(sql, sizeof(sql), "SELECT count(*) FROM "
-                    "_litestream_verification WHERE token = %llu",
-                    (unsigned long long) token);
-
-    if (ngx_litestream_verify_sql(conn, sql, &n) != NGX_OK || n != 1) {
-        ngx_litestream_verify_fail(job, "data out of date: the row that was "
-                                   "replicated as transaction %016llx is not "
-                                   "in the restored copy",
-                                   (unsigned long long) job->result.txid);
-        goto done;
-    }
-
-    job->result.rc = NGX_OK;
-
-done:
-
-    (void) sqlite3_finalize(stmt);
-    (void) sqlite3_close(conn);
-
-    job->result.ms[3] = ngx_litestream_verify_ms(&t);
+    return rc;
 }
 
 
@@ -649,10 +542,8 @@ ngx_litestream_verify_synced(ngx_litestream_waiter_t *w, ngx_int_t rc,
 static void
 ngx_litestream_verify_done(ngx_litestream_job_t *job)
 {
-    ngx_uint_t                       ok, level;
-    ngx_queue_t                     *q;
+    ngx_uint_t                       ok, level, mode;
     ngx_litestream_rdb_t            *rdb;
-    ngx_litestream_verifier_t       *v;
     ngx_litestream_verify_ctx_t     *ctx;
     ngx_litestream_verify_result_t  *res;
 
@@ -683,12 +574,14 @@ ngx_litestream_verify_done(ngx_litestream_job_t *job)
 
     res->at = ngx_litestream_now();
     res->verified = ok;
+    res->mode = ctx->mode;
     res->txid = job->result.txid;
     res->duration_ms = ngx_current_msec - ctx->start;
     res->write_ms = job->result.ms[0];
     res->sync_ms = job->result.ms[1];
     res->restore_ms = job->result.ms[2];
     res->check_ms = job->result.ms[3];
+    res->compare_ms = job->result.ms[4];
 
     if (!res->verified) {
         ngx_litestream_copy(res->error, sizeof(res->error),
@@ -701,25 +594,53 @@ ngx_litestream_verify_done(ngx_litestream_job_t *job)
     ngx_log_error(level, ngx_litestream_sup->log, 0,
                   "litestream: database \"%V\" was %s: %s", &rdb->db->alias,
                   res->verified ? "verified" : "not verified",
-                  res->verified ? "its replica restores" : res->error);
+                  !res->verified ? res->error
+                  : res->mode ? "its replica restores to the same content"
+                  : "its replica restores");
 
     ngx_litestream_status_db_write(rdb);
 
-    while (!ngx_queue_empty(&rdb->verifiers)) {
-        q = ngx_queue_head(&rdb->verifiers);
-        ngx_queue_remove(q);
-
-        v = ngx_queue_data(q, ngx_litestream_verifier_t, queue);
-        v->handler(v->data, res);
-    }
-
+    mode = ctx->mode;
     ngx_free(ctx);
+
+    ngx_litestream_verify_answer(rdb, mode);
 
     if (!job->has_result) {
         ngx_litestream_verify_sweep(rdb);
     }
 
+    /* who wanted more than this one */
+
+    if (!ngx_queue_empty(&rdb->verifiers) && rdb->verify == NULL
+        && !ngx_litestream_sup->leaving && !ngx_litestream_sup->final)
+    {
+        ngx_litestream_verify_start(rdb);
+    }
+
     ngx_litestream_check_quit();
+}
+
+
+static void
+ngx_litestream_verify_answer(ngx_litestream_rdb_t *rdb, ngx_uint_t mode)
+{
+    ngx_queue_t                *q, *next;
+    ngx_litestream_verifier_t  *v;
+
+    for (q = ngx_queue_head(&rdb->verifiers);
+         q != ngx_queue_sentinel(&rdb->verifiers);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        v = ngx_queue_data(q, ngx_litestream_verifier_t, queue);
+
+        if (v->mode > mode) {
+            continue;
+        }
+
+        ngx_queue_remove(q);
+        v->handler(v->data, &rdb->st.verify);
+    }
 }
 
 
@@ -792,7 +713,7 @@ ngx_litestream_verify_sweep_run(ngx_litestream_job_t *job)
 {
     sqlite3  *conn;
 
-    ngx_litestream_verify_unlink(job->rdb->db);
+    ngx_litestream_copy_unlink(job->rdb->db);
 
     conn = ngx_litestream_verify_open(job);
     if (conn == NULL) {

@@ -10,9 +10,6 @@
 #include "ngx_litestream_supervisor.h"
 
 
-#define NGX_LITESTREAM_LTX_HEADER    100
-#define NGX_LITESTREAM_WAL_HEADER    32
-#define NGX_LITESTREAM_WAL_FRAME     24
 #define NGX_LITESTREAM_WAL_PAGE_MAX  65536
 
 #define NGX_LITESTREAM_WAL_MAGIC     0x377f0682
@@ -29,7 +26,6 @@ typedef struct {
 
 static ngx_int_t ngx_litestream_wal_header(int fd, u_char *h,
     ngx_litestream_pair_t *sum);
-static ngx_int_t ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end);
 static ngx_int_t ngx_litestream_wal_salts(int fd, u_char *l, u_char *salts,
     uint64_t end);
 static ngx_int_t ngx_litestream_wal_rest(int fd, u_char *ltx, uint64_t end);
@@ -145,9 +141,12 @@ ngx_litestream_wal_anew(char *ltx, char *wal, u_char *salts)
 }
 
 
-/* header of an LTX file, NGX_DECLINED: it was not made of a WAL */
+/*
+ * The header of an LTX file, NGX_LITESTREAM_LTX_HEADER bytes, and where it ends
+ * in its WAL.  NGX_DECLINED: it was not made of a WAL.  In a job.
+ */
 
-static ngx_int_t
+ngx_int_t
 ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end)
 {
     int       fd;

@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(64);
+    ->has_daemon(qw/litestream sqlite3/)->plan(63);
 
 my $dir = $t->testdir;
 
@@ -116,7 +116,6 @@ for (['POST', 'status', 'GET, HEAD'], ['POST', 'status/app', 'GET, HEAD'],
 
 for (['mode=fast', 400, qr/invalid "mode" value "fast"/],
      ['mode=', 400, qr/invalid "mode"/],
-     ['mode=full', 501, qr/not supported/],
      ['timeout=0', 400, qr/must be between/],
      ['timeout=2h', 400, qr/must be between/],
      ['timeout=x', 400, qr/invalid "timeout"/],

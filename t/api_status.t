@@ -57,7 +57,7 @@ my $txid = qr/^[0-9a-f]{16}$/;
 my $text = qr/^.+$/s;
 
 my $steps = { write_ms => 'i', sync_ms => 'i', restore_ms => 'i',
-    check_ms => 'i' };
+    check_ms => 'i', compare_ms => '0' };
 
 my $verify = { alias => qr/^app$/, verified => 'b', mode => qr/^quick$/,
     txid => $txid, duration_ms => 'i', steps => $steps, error => '0',

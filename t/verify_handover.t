@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(11);
+    ->has_daemon(qw/litestream sqlite3/)->plan(12);
 
 $t->fake();
 
@@ -34,7 +34,8 @@ my $super = $t->supervisor_pid;
 $t->fake_mode('restore: hang');
 
 my @calls = map { http_post($_, '', start => 1) }
-    ('/litestream/verify/app') x 2, '/litestream/verify';
+    '/litestream/verify/app', '/litestream/verify/app?mode=full',
+    '/litestream/verify';
 
 ok($t->waituntil(sub { $t->job_pids }), 'under way');
 
@@ -53,6 +54,7 @@ my @r = map { response(http_end($_)) } @calls;
 
 is(join(' ', map { $_->{status} } @r), '200 200 200', 'all are answered');
 is(() = join('', map { $_->{body} } @r) =~ /"verified":true/g, 3, 'verified');
+is(json($r[1]{body})->{mode}, 'full', 'in the mode that was asked for');
 is($t->api('verify/app')->{verified}, 1, 'GET verify');
 is(join("\n", $t->read_log(qr/not verified/, $mark)), '', 'no failure');
 
