@@ -88,7 +88,8 @@ my $program;
 
 ok($t->waituntil(sub {
     ($program) = map { children($_) } $t->job_pids;
-    return $program && cmdline($program) =~ / restore /;
+    return $program && cmdline($program) =~ / restore /
+        && asleep($program);
 }), 'a job');
 
 my $job = proc_stat($program)->{ppid};
@@ -173,6 +174,14 @@ sub identity {
         "$name: groups");
     is($id->{capabilities}, $uid ? '0' x 16 : $id->{capabilities},
         "$name: capabilities");
+}
+
+
+# the stand-in is read by perl first, from files that it opens
+
+sub asleep {
+    my ($pid) = @_;
+    return grep { $_->[0] == $pid } $t->fake_calls;
 }
 
 
