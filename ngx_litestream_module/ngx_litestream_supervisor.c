@@ -563,6 +563,7 @@ ngx_litestream_take_over(void)
     if (ngx_litestream_sup->version[0]) {
         ngx_litestream_sup->checked = 1;
         ngx_litestream_place_all();
+        ngx_litestream_verify_all();
         return;
     }
 

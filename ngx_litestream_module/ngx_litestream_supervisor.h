@@ -393,6 +393,7 @@ typedef struct {
     unsigned                     orphan:1;    /* the master is dead */
     unsigned                     failed:1;    /* of restore_only */
     unsigned                     checked:1;   /* the version is known */
+    unsigned                     looked:1;    /* or is known to be wrong */
     unsigned                     memory_dirty:1;
     unsigned                     memory_saving:1;
 } ngx_litestream_supervisor_t;
@@ -675,6 +676,7 @@ typedef struct {
 
 void ngx_litestream_verify(ngx_litestream_rdb_t *rdb,
     ngx_litestream_verifier_t *v, ngx_uint_t mode);
+void ngx_litestream_verify_all(void);
 void ngx_litestream_verify_clean(ngx_litestream_group_t *group);
 void ngx_litestream_verify_fail(ngx_litestream_job_t *job,
     const char *fmt, ...);

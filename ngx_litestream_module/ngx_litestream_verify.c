@@ -74,8 +74,39 @@ ngx_litestream_verify(ngx_litestream_rdb_t *rdb, ngx_litestream_verifier_t *v,
 
     ngx_queue_insert_tail(&rdb->verifiers, &v->queue);
 
+    /* nothing has been looked at yet, see ngx_litestream_verify_all() */
+
+    if (!ngx_litestream_sup->looked) {
+        return;
+    }
+
     if (rdb->verify == NULL) {
         ngx_litestream_verify_start(rdb);
+    }
+}
+
+
+/*
+ * What was asked for while Litestream's version was not known: a supervisor
+ * that has just begun would answer that the database is not replicated.
+ * Supervisor, once the version has been told, does not block.
+ */
+
+void
+ngx_litestream_verify_all(void)
+{
+    ngx_uint_t             i;
+    ngx_litestream_rdb_t  *rdb;
+
+    ngx_litestream_sup->looked = 1;
+
+    for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
+
+        rdb = ngx_litestream_sup->rdbs[i];
+
+        if (rdb->verify == NULL && !ngx_queue_empty(&rdb->verifiers)) {
+            ngx_litestream_verify_start(rdb);
+        }
     }
 }
 

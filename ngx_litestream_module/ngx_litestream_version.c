@@ -129,6 +129,8 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
                                     job->result.text);
         }
 
+        ngx_litestream_verify_all();
+
         ngx_add_timer(&ngx_litestream_version_event,
                       NGX_LITESTREAM_BACKOFF_MAX);
         return;
@@ -149,4 +151,5 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
 
     ngx_litestream_sup->checked = 1;
     ngx_litestream_place_all();
+    ngx_litestream_verify_all();
 }

@@ -17,7 +17,7 @@ use Test::Litestream::CLI;
 use Test::Litestream::Command qw/ wait_for /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(43)
+    ->has_daemon(qw/litestream sqlite3/)->plan(44)
     ->expect_alerts(qr/litestream supervisor process \d+ exited on signal 9/);
 
 my $dir = $t->testdir;
@@ -128,7 +128,8 @@ is($err, "nginx-litestream: the supervisor refuses: user 12345 may not ask\n",
 
 chmod 0600, "$dir/s/supervisor.sock";
 
-# the supervisor is killed: its successor is asked
+# the supervisor is killed: its successor is asked, while it does not know yet
+# which Litestream it has
 
 $t->fake_mode('restore: hang');
 
@@ -137,11 +138,12 @@ my ($pid, $said) = cli_start($t, 'verify', '-t', '60s', 'app');
 ok($t->waituntil(sub { grep { $_->[2] =~ /^restore / } $t->fake_calls }),
     'it restores');
 
-$t->fake_mode();
+$t->fake_mode('version: sleep 1500');
 $t->signal('KILL', $t->supervisor_pid);
 
 is(wait_for($pid, 60), 0, 'killed: by the successor') or diag($said->());
 is($t->waitforstate('app', 'replicating'), 'replicating', 'replicating');
+ok((grep { $_->[2] =~ /^version/ } $t->fake_calls) > 1, 'it was asked again');
 
 # not in time: it goes on
 

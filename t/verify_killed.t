@@ -35,7 +35,7 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
 
-    litestream_restore  blocking timeout=2s;
+    litestream_restore  background timeout=2s;
     litestream_replica  file://%%TESTDIR%%/replica;
     litestream_db       app %%TESTDIR%%/app/db.sqlite3;
 
@@ -135,14 +135,15 @@ ok($t->waituntil(\&clean), 'nothing is left') or diag(left());
 $t->fake_mode();
 is(post()->{verified}, 1, 'the next one works');
 
-# the supervisor is killed: its successor is asked
+# the supervisor is killed: its successor is asked, while it does not know yet
+# which Litestream it has
 
 $t->fake_mode('restore: hang');
 
 ($call, $job) = start();
 
 $t->as_user($uid, 'sh', '-c', "echo x >$run/verify-old.db.tmp");
-$t->fake_mode();
+$t->fake_mode('version: sleep 1500');
 $t->signal('KILL', $t->supervisor_pid);
 
 $r = finish($call);
