@@ -413,6 +413,11 @@ void ngx_litestream_replica_public(ngx_litestream_parse_t *parse,
 ngx_litestream_key_t *ngx_litestream_replica_add(
     ngx_litestream_replica_t *replica, char *name, ngx_str_t *value);
 
+/* what a name is meant to be, or NULL; how far two names are apart */
+
+char *ngx_litestream_replica_hint(ngx_str_t *type, ngx_str_t *name);
+ngx_uint_t ngx_litestream_distance(ngx_str_t *one, ngx_str_t *two);
+
 
 /*
  * Variables: ngx_http_litestream_env.c.  init reads the files of one level;

@@ -19,7 +19,7 @@
 #include "ngx_litestream_base.h"
 
 
-#define NGX_LITESTREAM_BASE_SIZE  (4 * 1024 * 1024)
+#define NGX_LITESTREAM_BASE_LIMIT  (4 * 1024 * 1024)
 
 
 static ngx_int_t ngx_litestream_base_file(ngx_litestream_parse_t *parse,
@@ -34,6 +34,8 @@ static ngx_int_t ngx_litestream_base_snapshot(ngx_litestream_parse_t *parse,
 static ngx_int_t ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
     ngx_litestream_node_t *map);
+static ngx_int_t ngx_litestream_base_history(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *map);
 static ngx_int_t ngx_litestream_base_url(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
     ngx_litestream_node_t *map, ngx_str_t *url);
@@ -185,7 +187,7 @@ ngx_litestream_base_file(ngx_litestream_parse_t *parse,
 
     text->data = ngx_pnalloc(parse->cf->pool,
                              ngx_min(ngx_file_size(&fi),
-                                     NGX_LITESTREAM_BASE_SIZE) + 1);
+                                     NGX_LITESTREAM_BASE_LIMIT) + 1);
     if (text->data == NULL) {
         goto done;
     }
@@ -194,7 +196,7 @@ ngx_litestream_base_file(ngx_litestream_parse_t *parse,
 
     do {
         n = read(fd, text->data + text->len,
-                 ngx_min(ngx_file_size(&fi), NGX_LITESTREAM_BASE_SIZE) + 1
+                 ngx_min(ngx_file_size(&fi), NGX_LITESTREAM_BASE_LIMIT) + 1
                  - text->len);
 
         if (n == -1) {
@@ -205,12 +207,12 @@ ngx_litestream_base_file(ngx_litestream_parse_t *parse,
         text->len += n;
 
         if ((off_t) text->len > ngx_min(ngx_file_size(&fi),
-                                        NGX_LITESTREAM_BASE_SIZE))
+                                        NGX_LITESTREAM_BASE_LIMIT))
         {
             ngx_litestream_said_error(parse->cf->log, said, 0,
                                       "\"%V\" is too large, or grows: "
                                       "the limit is %d bytes", name,
-                                      NGX_LITESTREAM_BASE_SIZE);
+                                      NGX_LITESTREAM_BASE_LIMIT);
             goto done;
         }
 
@@ -481,11 +483,57 @@ ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
     bdb->replica.vars = base->vars;
     bdb->replica.literal = 1;
 
-    if (ngx_litestream_base_url(parse, base, bdb, map, &args[1]) != NGX_OK) {
+    if (ngx_litestream_base_history(parse, base, map) != NGX_OK
+        || ngx_litestream_base_url(parse, base, bdb, map, &args[1]) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     return ngx_litestream_base_sort(parse, base, bdb, map);
+}
+
+
+/* how Litestream 0.3 says what is "snapshot" of a database in 0.5 */
+
+static ngx_int_t
+ngx_litestream_base_history(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *map)
+{
+    ngx_uint_t              i;
+    ngx_litestream_node_t  *node, own, key;
+
+    static struct {
+        char       *old;
+        ngx_str_t   name;
+    } names[] = {
+        { "snapshot-interval", ngx_string("interval") },
+        { "retention", ngx_string("retention") },
+        { NULL, ngx_null_string }
+    };
+
+    for (i = 0; names[i].old; i++) {
+
+        node = ngx_litestream_tree_get(map, names[i].old);
+
+        if (node == NULL || node->type == NGX_LITESTREAM_NODE_NULL) {
+            continue;
+        }
+
+        key = *node;
+        key.name = names[i].name;
+        key.next = NULL;
+
+        ngx_memzero(&own, sizeof(ngx_litestream_node_t));
+
+        own.line = node->line;
+        own.child = &key;
+
+        if (ngx_litestream_base_snapshot(parse, base, &own) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -587,7 +635,8 @@ ngx_litestream_base_beside(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *map, ngx_str_t *url)
 {
     u_char                 *p, *start;
-    ngx_uint_t              i;
+    ngx_str_t              *value;
+    ngx_uint_t              i, nats;
     ngx_litestream_node_t  *node;
 
     static char  *names[] = {
@@ -597,14 +646,20 @@ ngx_litestream_base_beside(ngx_litestream_parse_t *parse,
     for (i = 0; names[i]; i++) {
 
         node = ngx_litestream_tree_get(map, names[i]);
+        value = (node && node->value.len) ? &node->value : NULL;
 
-        if (node == NULL || node->value.len == 0) {
+        nats = (ngx_strcmp(names[i], "bucket") == 0
+                && ngx_strncmp(url->data, "nats://", 7) == 0);
+
+        if (nats && value == NULL) {
+            value = ngx_litestream_base_place(parse, base, map, names[i]);
+        }
+
+        if (value == NULL) {
             continue;
         }
 
-        if (ngx_strcmp(names[i], "bucket") == 0
-            && ngx_strncmp(url->data, "nats://", 7) == 0)
-        {
+        if (nats) {
             start = url->data + 7;
 
             while (url->data[url->len - 1] == '/' && url->len > 7) {
@@ -614,16 +669,23 @@ ngx_litestream_base_beside(ngx_litestream_parse_t *parse,
             if (ngx_strlchr(start, url->data + url->len, '/') == NULL) {
 
                 p = ngx_pnalloc(parse->cf->pool,
-                                url->len + node->value.len + 2);
+                                url->len + value->len + 2);
                 if (p == NULL) {
                     return NGX_ERROR;
                 }
 
                 start = p;
-                p = ngx_sprintf(p, "%V/%V%Z", url, &node->value);
+                p = ngx_sprintf(p, "%V/%V%Z", url, value);
 
                 url->data = start;
                 url->len = p - 1 - start;
+
+                continue;
+            }
+
+            if (node == NULL) {
+
+                /* of all, while this one has its own */
 
                 continue;
             }
@@ -797,9 +859,7 @@ ngx_litestream_base_sort(ngx_litestream_parse_t *parse,
         }
 
         if (kind == NGX_LITESTREAM_BASE_OTHER && !base->pass) {
-            ngx_litestream_base_error(parse, base, node->line,
-                                      "key \"%V\" is not of replica type "
-                                      "\"%V\"", &node->name, &bdb->type);
+            ngx_litestream_base_foreign(parse, base, node, &bdb->type);
             return NGX_ERROR;
         }
 

@@ -27,6 +27,39 @@
 #define NGX_LITESTREAM_BASE_URL      3   /* stands in its URL */
 
 
+/* what a value is */
+
+#define NGX_LITESTREAM_KIND_TEXT      0
+#define NGX_LITESTREAM_KIND_TEXTS     1
+#define NGX_LITESTREAM_KIND_DURATION  2
+#define NGX_LITESTREAM_KIND_POSITIVE  3   /* a duration, not 0 */
+#define NGX_LITESTREAM_KIND_MINUTE    4   /* a duration of a minute or more */
+#define NGX_LITESTREAM_KIND_BOOL      5
+#define NGX_LITESTREAM_KIND_NUMBER    6
+#define NGX_LITESTREAM_KIND_SIZE      7
+#define NGX_LITESTREAM_KIND_LEVEL     8
+#define NGX_LITESTREAM_KIND_MAP       9   /* more: its place */
+#define NGX_LITESTREAM_KIND_LIST      10  /* of mappings, more: the place */
+#define NGX_LITESTREAM_KIND_REFUSED   11  /* more: why, or what to say */
+#define NGX_LITESTREAM_KIND_OLD       12  /* more: whose it was */
+
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_uint_t                   kind;
+    char                        *types; /* of replicas, "*": all of them */
+    ngx_uint_t                   secret;     /* NGX_LITESTREAM_MASKED... */
+    void                        *more;
+} ngx_litestream_base_key_t;
+
+
+typedef struct {
+    char                        *where;
+    ngx_litestream_base_key_t   *keys;
+    ngx_litestream_base_key_t   *more;  /* further ones, or NULL */
+} ngx_litestream_base_place_t;
+
+
 /* one of the file's dbs */
 
 struct ngx_litestream_base_db_s {
@@ -59,10 +92,28 @@ ngx_uint_t ngx_litestream_base_is_param(ngx_litestream_node_t *node,
 ngx_int_t ngx_litestream_base_check(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *root, ngx_md5_t *md5);
 
-/* 1: a key of replicas; NGX_LITESTREAM_BASE_XXX for a type */
+/* ngx_litestream_base_table.c: all keys */
+
+extern ngx_litestream_base_place_t   ngx_litestream_base_top_place;
+extern ngx_litestream_base_place_t  *ngx_litestream_base_places[];
+
+ngx_litestream_base_key_t *ngx_litestream_base_known(
+    ngx_litestream_base_place_t *place, ngx_str_t *name);
+
+/* 1: a key of replicas; NGX_LITESTREAM_BASE_XXX for a type; of secrets */
 
 ngx_uint_t ngx_litestream_base_setting(ngx_str_t *name);
 ngx_uint_t ngx_litestream_base_of(ngx_str_t *name, ngx_str_t *type);
+ngx_uint_t ngx_litestream_base_secret(ngx_str_t *name);
+
+/* ngx_litestream_base_hint.c: logs that a key is unknown, or of another type */
+
+void ngx_litestream_base_hint(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *node,
+    ngx_litestream_base_place_t *place);
+void ngx_litestream_base_foreign(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_node_t *node,
+    ngx_str_t *type);
 
 /* ngx_litestream_base_value.c */
 

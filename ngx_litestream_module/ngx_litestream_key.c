@@ -23,8 +23,6 @@ static char *ngx_litestream_replica_host_key(ngx_pool_t *pool,
 static void ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
     ngx_str_t *name);
-static ngx_uint_t ngx_litestream_replica_distance(ngx_str_t *one,
-    ngx_str_t *two);
 
 
 typedef struct {
@@ -507,27 +505,20 @@ ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_scheme_t *scheme,
     ngx_str_t *name)
 {
+    char                            *hint;
     u_char                          *p, *last;
     u_char                           near[NGX_MAX_ERROR_STR / 2];
     ngx_uint_t                       n, best;
-    ngx_litestream_replica_hint_t   *hint;
     ngx_litestream_replica_param_t  *param, *found;
 
-    for (hint = ngx_litestream_replica_hints; hint->said; hint++) {
+    hint = ngx_litestream_replica_hint(&scheme->type, name);
 
-        if ((hint->type == NULL
-             || (ngx_strlen(hint->type) == scheme->type.len
-                 && ngx_strncmp(hint->type, scheme->type.data,
-                                scheme->type.len) == 0))
-            && ngx_strlen(hint->said) == name->len
-            && ngx_strncmp(hint->said, name->data, name->len) == 0)
-        {
-            ngx_litestream_said_error(parse->cf->log, said, 0,
-                                      "invalid parameter \"%V\" of replica "
-                                      "type \"%V\": %s", name, &scheme->type,
-                                      hint->hint);
-            return;
-        }
+    if (hint) {
+        ngx_litestream_said_error(parse->cf->log, said, 0,
+                                  "invalid parameter \"%V\" of replica "
+                                  "type \"%V\": %s", name, &scheme->type,
+                                  hint);
+        return;
     }
 
     found = NULL;
@@ -538,7 +529,7 @@ ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
 
     for (param = scheme->params; param->name.len; param++) {
 
-        n = ngx_litestream_replica_distance(name, &param->name);
+        n = ngx_litestream_distance(name, &param->name);
 
         if (n < best) {
             best = n;
@@ -570,10 +561,39 @@ ngx_litestream_replica_unknown(ngx_litestream_parse_t *parse,
 }
 
 
-/* how many characters are to be changed; "-" and "_" are the same */
+/*
+ * What other tools call so of a replica of that type, and what to say; NULL: it
+ * cannot be told.
+ */
 
-static ngx_uint_t
-ngx_litestream_replica_distance(ngx_str_t *one, ngx_str_t *two)
+char *
+ngx_litestream_replica_hint(ngx_str_t *type, ngx_str_t *name)
+{
+    ngx_litestream_replica_hint_t  *hint;
+
+    for (hint = ngx_litestream_replica_hints; hint->said; hint++) {
+
+        if ((hint->type == NULL
+             || (ngx_strlen(hint->type) == type->len
+                 && ngx_strncmp(hint->type, type->data, type->len) == 0))
+            && ngx_strlen(hint->said) == name->len
+            && ngx_strncmp(hint->said, name->data, name->len) == 0)
+        {
+            return hint->hint;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * How many characters are to be changed; "-" and "_" are the same, and case
+ * does not matter.
+ */
+
+ngx_uint_t
+ngx_litestream_distance(ngx_str_t *one, ngx_str_t *two)
 {
     u_char      a, b;
     size_t      i, j;
@@ -593,11 +613,12 @@ ngx_litestream_replica_distance(ngx_str_t *one, ngx_str_t *two)
 
         for (j = 1; j <= two->len; j++) {
             a = ngx_tolower(one->data[i - 1]);
-            b = two->data[j - 1];
+            b = ngx_tolower(two->data[j - 1]);
 
             above = row[j];
 
-            n = corner + !(a == b || (a == '-' && b == '_'));
+            n = corner + !(a == b || (a == '-' && b == '_')
+                           || (a == '_' && b == '-'));
             n = ngx_min(n, above + 1);
             n = ngx_min(n, row[j - 1] + 1);
 

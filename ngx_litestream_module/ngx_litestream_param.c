@@ -25,6 +25,8 @@ typedef struct {
 } ngx_litestream_param_t;
 
 
+static void ngx_litestream_param_unknown(ngx_litestream_db_ctx_t *ctx,
+    ngx_str_t *name);
 static ngx_int_t ngx_litestream_param_replica(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_int_t ngx_litestream_param_restore(ngx_litestream_db_ctx_t *ctx,
@@ -70,7 +72,7 @@ ngx_int_t
 ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx)
 {
     u_char                  *p;
-    ngx_str_t               *arg, value;
+    ngx_str_t               *arg, name, value;
     ngx_uint_t               i, n, seen;
     ngx_litestream_param_t  *param;
 
@@ -85,6 +87,9 @@ ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx)
             goto invalid;
         }
 
+        name.data = arg->data;
+        name.len = p - arg->data;
+
         value.data = p + 1;
         value.len = arg->data + arg->len - value.data;
 
@@ -92,12 +97,12 @@ ngx_litestream_db_params(ngx_litestream_db_ctx_t *ctx)
             param = &ngx_litestream_params[n];
 
             if (param->handler == NULL) {
-                goto invalid;
+                ngx_litestream_param_unknown(ctx, &name);
+                return NGX_ERROR;
             }
 
-            if (param->name.len == (size_t) (p - arg->data)
-                && ngx_strncmp(param->name.data, arg->data, param->name.len)
-                   == 0)
+            if (param->name.len == name.len
+                && ngx_strncmp(param->name.data, name.data, name.len) == 0)
             {
                 break;
             }
@@ -138,6 +143,64 @@ invalid:
                               &ctx->said->args[i]);
 
     return NGX_ERROR;
+}
+
+
+/* the value is not said: it may be a URL with a password in it */
+
+static void
+ngx_litestream_param_unknown(ngx_litestream_db_ctx_t *ctx, ngx_str_t *name)
+{
+    ngx_uint_t               i, n, best;
+    ngx_str_t                key;
+    ngx_litestream_param_t  *param, *found;
+
+    static struct {
+        char  *key;
+        char  *say;
+    } keys[] = {
+        { "monitor-interval", "\"sync_interval\" sets it, too" },
+        { "restore-if-db-not-exists", "say \"restore=if_backup\"" },
+        { "snapshot", "say \"litestream_snapshot\"" },
+        { "truncate-page-n", "say it in a \"litestream_base_config\"" },
+        { "max-sync-wal-bytes", "say it in a \"litestream_base_config\"" },
+        { NULL, NULL }
+    };
+
+    for (i = 0; keys[i].key; i++) {
+        key.data = (u_char *) keys[i].key;
+        key.len = ngx_strlen(keys[i].key);
+
+        if (ngx_litestream_distance(name, &key) == 0) {
+            ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                                      "invalid parameter \"%V\", %s", name,
+                                      keys[i].say);
+            return;
+        }
+    }
+
+    found = NULL;
+    best = ngx_min(name->len / 3, 3) + 1;
+
+    for (param = ngx_litestream_params; param->handler; param++) {
+
+        n = ngx_litestream_distance(name, &param->name);
+
+        if (n < best) {
+            best = n;
+            found = param;
+        }
+    }
+
+    if (found) {
+        ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                                  "invalid parameter \"%V\", did you mean "
+                                  "\"%V\"?", name, &found->name);
+        return;
+    }
+
+    ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                              "invalid parameter \"%V\"", name);
 }
 
 

@@ -124,7 +124,7 @@ unlike($out, qr/\e/, 'no control character');
 
 my %secret;
 
-for (qw/ s3 base_key /) {
+for (qw/ s3 base_table /) {
     my $code = $t->read_file(abs_path('../ngx_litestream_module')
         . "/ngx_litestream_$_.c");
 

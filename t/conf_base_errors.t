@@ -44,12 +44,42 @@ my @cases = (
   [ 'shutdown-sync-timeout', qr/litestream_shutdown_timeout/ ],
   [ 'age', qr/does not encrypt/ ]),
 
-[ 'unknown key of a database', "$db    sync-interval: 1s #!\n",
-  qr/unknown key "sync-interval"/ ],
-[ 'unknown key of a replica', "$replica      monitor-interval: 1s #!\n",
-  qr/unknown key "monitor-interval"/ ],
+[ 'key of a replica in a database', "$db    sync-interval: 1s #!\n",
+  qr/unknown key "sync-interval" in "dbs", it stands in "replica"/ ],
+[ 'key of a database in a replica', "$replica      monitor-interval: 1s #!\n",
+  qr/unknown key "monitor-interval" in "replica", it stands in "dbs"/ ],
+[ 'a key of several places', "$db    interval: 1h #!\n",
+  qr/it stands in "snapshot" or in "levels" or in "validation"/ ],
+[ 'a key of the top elsewhere', "$db    l0-retention: 1h #!\n",
+  qr/unknown key "l0-retention" in "dbs", it stands at the top of the file/ ],
 [ 'unknown key in snapshot', "snapshot:\n  interval: 1h\n  keep: 1h #!\n",
-  qr/unknown key "keep"/ ],
+  qr/unknown key "keep" in "snapshot", Litestream 0\.5\.17 has none/ ],
+
+# slips
+
+(map {
+    my ($key, $say) = @$_;
+    [ "slip $key", "$replica      $key: v3rysecret #!\n",
+        qr/unknown key "$key", $say/ ];
+} [ 'account_name', qr/did you mean "account-name"\?/ ],
+  [ 'key_path', qr/did you mean "key-path"\?/ ],
+  [ 'acess-key-id', qr/did you mean "access-key-id"\?/ ],
+  [ 'secret-acces-keys', qr/did you mean "secret-access-key"\?/ ],
+  [ 'secret_key', qr/did you mean "secret-access-key"\?/ ],
+  [ 'session-token', qr/set AWS_SESSION_TOKEN/ ],
+  [ 'known_hosts', qr/did you mean "host-key"\?/ ]),
+[ 'slip database', "database:\n  - path: /x #!\n", qr/did you mean "dbs"\?/ ],
+[ 'slip replica in the plural, without a list', "$db    replicas: #!\n"
+    . "      path: /x\n", qr/"replicas" must be a list/ ],
+[ 'slip gcs', "$db    replica: #!\n      type: gcs\n      bucket: b\n"
+    . "      path: p\n", qr/unknown replica scheme "gcs", did you mean "gs"\?/ ],
+[ 'slip of a type', "$db    replica:\n      type: sftp\n      host: h\n"
+    . "      path: /p\n      user: me\n      username: me #!\n",
+  qr/"username" is not of replica type "sftp", did you mean "user"\?/ ],
+[ 'slip of another type', "$db    replica:\n      type: webdav\n"
+    . "      webdav-url: http://h/d\n      path: p\n"
+    . "      password: v3rysecret #!\n",
+  qr/"password" is not of .* "webdav", did you mean "webdav-password"\?/ ],
 [ 'type of the log', "logging:\n  type: text #!\n", qr/"type"/ ],
 [ 'stderr of the log', "logging: {stderr: true} #!\n", qr/litestream_log/ ],
 [ 'level of the log', "logging: {level: loud} #!\n", qr/"level" must be/ ],

@@ -121,8 +121,17 @@ EOF
 
 # parameters
 
+(map { my ($name, $say) = @$_; 
+        parameter("$name=v3rysecret", qr/^(?!.*=v3ry).*$say/m) }
+    [ 'unknown', qr/invalid parameter "unknown" in/ ],
+    [ 'replicas', qr/"replicas", did you mean "replica"\?/ ],
+    [ 'sync-interval', qr/"sync-interval", did you mean "sync_interval"\?/ ],
+    [ 'busy_timout', qr/"busy_timout", did you mean "busy_timeout"\?/ ],
+    [ 'monitor-interval', qr/"sync_interval" sets it, too/ ],
+    [ 'restore_if_db_not_exists', qr/say "restore=if_backup"/ ],
+    [ 'truncate_page_n', qr/say it in a "litestream_base_config"/ ]),
 (map { parameter($_, qr/"?\Q$_\E"?/) }
-    'unknown=1', 'replicas=x', 'extra', 'restore=perhaps', 'restore=',
+    'extra', 'restore=perhaps', 'restore=',
     'sync_interval=abc', 'sync_interval=0',
     'sync_interval=-1s', 'sync_interval=', 'sync_interval=1x',
     'busy_timeout=soon', 'checkpoint_interval=?',
