@@ -44,7 +44,8 @@ MODULE = build/ngx_litestream_module.so
 COMMAND         = build/nginx-litestream
 COMMAND_SOURCES = $(wildcard cli/*.c) \
 		  ngx_litestream_module/ngx_litestream_shared.c
-COMMAND_HEADERS = cli/cli.h ngx_litestream_module/ngx_litestream_shared.h
+COMMAND_HEADERS = cli/cli.h ngx_litestream_module/ngx_litestream_shared.h \
+		  build/install-litestream.h
 COMMAND_WARN    = -Wall -Wextra -Werror
 
 ifneq ($(words $(CURDIR)),1)
@@ -132,9 +133,15 @@ build/settings: packages FORCE
 # the command, nginx-litestream
 
 $(COMMAND): $(COMMAND_SOURCES) $(COMMAND_HEADERS) build/settings
-	@$(CC) $(CFLAGS) $(COMMAND_WARN) -fPIE -pie $(LDFLAGS) -Icli \
+	@$(CC) $(CFLAGS) $(COMMAND_WARN) -fPIE -pie $(LDFLAGS) -Icli -Ibuild \
 	    -Ingx_litestream_module -o $@.new $(COMMAND_SOURCES) -lyaml
 	@mv $@.new $@ && echo "built $@"
+
+# a script as a text of C
+
+build/install-litestream.h: tools/install-litestream build/settings
+	@sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' \
+	    tools/install-litestream >$@
 
 
 run: all
@@ -227,7 +234,8 @@ build/sanitize/objs/nginx: build/sanitize/objs/Makefile FORCE
 	    -f objs/Makefile binary
 
 build/sanitize/nginx-litestream: build/sanitize/objs/Makefile $(COMMAND)
-	@$(CC) $(SANITIZE) $(COMMAND_WARN) -Icli -Ingx_litestream_module \
+	@$(CC) $(SANITIZE) $(COMMAND_WARN) -Icli -Ibuild \
+	    -Ingx_litestream_module \
 	    -o $@ $(COMMAND_SOURCES) -lyaml
 
 build/sanitize/objs/Makefile: config build/settings

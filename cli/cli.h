@@ -67,6 +67,7 @@
 #define CLI_OPT_OUTPUT       0x0200     /* -o */
 #define CLI_OPT_DRY          0x0400
 #define CLI_OPT_RESTORE      0x0800     /* of restore alone */
+#define CLI_OPT_FROM         0x1000
 
 
 typedef struct {
@@ -89,6 +90,7 @@ typedef struct {
     char                           *generation;
     char                           *index;
     char                           *output;
+    char                           *from;
     char                           *txid;
     char                           *timestamp;
     char                           *parallelism;
@@ -192,12 +194,14 @@ int cli_sync(cli_options_t *o);
 int cli_wait(cli_options_t *o);
 int cli_config(cli_options_t *o);
 int cli_restore(cli_options_t *o);
+int cli_reset(cli_options_t *o);
 int cli_databases(cli_options_t *o);
 int cli_ltx(cli_options_t *o);
 int cli_wal(cli_options_t *o);
 int cli_snapshots(cli_options_t *o);
 int cli_generations(cli_options_t *o);
 int cli_version(cli_options_t *o);
+int cli_install(cli_options_t *o);
 
 
 /*
@@ -288,10 +292,10 @@ void cli_held(cli_buffer_t *b, cli_held_t *held);
 
 /*
  * The lock of a database's directory, until this process and what it runs
- * have ended: cli_lock.c.  CLI_YES, or CLI_NO: said.
+ * have ended: cli_lock.c.  name: for people.  CLI_YES, or CLI_NO: said.
  */
 
-int cli_lock(cli_options_t *o, ngx_litestream_db_status_t *db);
+int cli_lock(cli_options_t *o, const char *path, const char *name);
 
 /* what it has printed, without control characters */
 
@@ -315,9 +319,10 @@ int64_t cli_clock(void);     /* ms, monotonic */
 void cli_sleep(int64_t ms);
 void cli_signals(void);
 
-/* a process group that ends with this process, 0: none */
+/* a process group that ends with this process, 0: none; and by what */
 
 extern volatile pid_t  cli_child;
+extern volatile int    cli_child_signal;
 
 /* files that are removed when this process ends before they are finished */
 

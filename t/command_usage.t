@@ -15,9 +15,9 @@ use Test::Litestream;
 use Test::Litestream::CLI;
 
 my @commands = qw/ status verify sync wait config restore databases ltx snapshots wal
-    generations version help /;
+    generations reset version install-litestream help /;
 
-my $t = Test::Litestream->new()->plan(50);
+my $t = Test::Litestream->new()->plan(52);
 
 my ($rc, $out, $err) = cli($t);
 
@@ -103,7 +103,7 @@ my $text = $t->read_file($manual);
     '-rCHECKSTYLE=3', '-z', $manual);
 
 is("$rc$out$err", '0', 'the manual: no warnings');
-is(join(' ', grep { $text !~ /^\.B $_$/m } @commands), '',
+is(join(' ', grep { $text !~ /^\.B ${\ s!-!\\\\-!r }$/m } @commands), '',
     'the manual: commands');
 
 
