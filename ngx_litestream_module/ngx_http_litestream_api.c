@@ -137,14 +137,16 @@ static ngx_conf_enum_t  ngx_http_litestream_args[] = {
 ngx_int_t
 ngx_http_litestream_api_handler(ngx_http_request_t *r)
 {
+    uint64_t                         changes;
     ngx_int_t                        rc;
-    ngx_uint_t                       status, post;
+    ngx_uint_t                       status, post, recent;
     ngx_http_litestream_api_t       *ctx;
     ngx_http_litestream_json_t       json;
     ngx_http_litestream_endpoint_t  *ep;
     ngx_http_litestream_loc_conf_t  *llcf;
 
     ep = NULL;
+    changes = 0;
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_litestream_api_t));
     if (ctx == NULL) {
@@ -229,7 +231,20 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
 
     ngx_http_litestream_json_init(&json, r->pool);
 
+    recent = (ep->get == ngx_http_litestream_status_get
+              && ctx->dbs == ngx_http_litestream_dbs(r));
+
+    if (recent
+        && ngx_http_litestream_recent_get(r, &json, &changes) == NGX_OK)
+    {
+        return ngx_http_litestream_api_send(r, NGX_HTTP_OK, &json);
+    }
+
     status = ep->get(ctx, &json);
+
+    if (recent) {
+        ngx_http_litestream_recent_keep(r, &json, changes);
+    }
 
     return ngx_http_litestream_api_send(r, status, &json);
 }

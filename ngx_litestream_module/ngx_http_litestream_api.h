@@ -153,6 +153,14 @@ void ngx_http_litestream_verify_json(ngx_http_litestream_json_t *json,
 int64_t ngx_http_litestream_now(void);
 
 
+/* the last answer to GET status: ngx_http_litestream_recent.c */
+
+ngx_int_t ngx_http_litestream_recent_get(ngx_http_request_t *r,
+    ngx_http_litestream_json_t *json, uint64_t *changes);
+void ngx_http_litestream_recent_keep(ngx_http_request_t *r,
+    ngx_http_litestream_json_t *json, uint64_t changes);
+
+
 /*
  * POST endpoints: ngx_http_litestream_wait.c.  They ask the supervisor and
  * return NGX_DONE, or what ngx_http_litestream_api_send() returned when

@@ -264,6 +264,7 @@ typedef struct {
 
 ngx_int_t ngx_litestream_status_open(ngx_str_t *name, ngx_log_t *log);
 ngx_int_t ngx_litestream_status_super(ngx_litestream_super_status_t *st);
+uint64_t ngx_litestream_status_changes(void);
 ngx_int_t ngx_litestream_status_group(ngx_uint_t n,
     ngx_litestream_group_status_t *st);
 ngx_int_t ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,

@@ -83,7 +83,7 @@ typedef enum {
 /* the status file */
 
 #define NGX_LITESTREAM_STATUS_MAGIC    0x6c73746e
-#define NGX_LITESTREAM_STATUS_VERSION  3
+#define NGX_LITESTREAM_STATUS_VERSION  4
 
 /* how the last holder of the lock has left */
 
@@ -200,6 +200,7 @@ typedef struct {
     uint32_t                   magic;
     uint32_t                   version;
     uint64_t                   size;
+    uint64_t                   changes; /* writes of records */
 } ngx_litestream_status_head_t;
 
 

@@ -154,6 +154,22 @@ ngx_litestream_status_copy(void *rec, void *st, size_t size)
 }
 
 
+/*
+ * A number that is another one whenever a record has been written since; 0
+ * before there is a file.  Worker, no I/O.
+ */
+
+uint64_t
+ngx_litestream_status_changes(void)
+{
+    if (ngx_litestream_status_map == NULL) {
+        return 0;
+    }
+
+    return *(volatile uint64_t *) &ngx_litestream_status_map->head.changes;
+}
+
+
 ngx_int_t
 ngx_litestream_status_super(ngx_litestream_super_status_t *st)
 {
@@ -475,11 +491,21 @@ ngx_litestream_status_put(off_t off, void *st, size_t size)
     int       fd;
     uint32_t  seq;
 
+    static uint64_t  changes;
+
     fd = ngx_litestream_status_fd;
 
     if (fd == -1) {
         return;
     }
+
+    /* other holders have written before, and one may again */
+
+    if (changes == 0) {
+        changes = (uint64_t) ngx_litestream_now() << 20;
+    }
+
+    changes++;
 
     if (pread(fd, &seq, sizeof(seq), off) != (ssize_t) sizeof(seq)) {
         goto failed;
@@ -489,7 +515,11 @@ ngx_litestream_status_put(off_t off, void *st, size_t size)
 
     if (pwrite(fd, st, size, off + 2 * sizeof(seq) + (seq & 1) * size)
         != (ssize_t) size
-        || pwrite(fd, &seq, sizeof(seq), off) != (ssize_t) sizeof(seq))
+        || pwrite(fd, &seq, sizeof(seq), off) != (ssize_t) sizeof(seq)
+        || pwrite(fd, &changes, sizeof(changes),
+                  offsetof(ngx_litestream_status_file_t, head)
+                  + offsetof(ngx_litestream_status_head_t, changes))
+           != (ssize_t) sizeof(changes))
     {
         goto failed;
     }
