@@ -202,24 +202,41 @@ ngx_litestream_copy_exec(ngx_litestream_job_t *job,
 }
 
 
-/* a large backup takes its time: what counts is that it goes on */
+/*
+ * A large backup takes its time: what counts is that it goes on.  Of its check
+ * only CPU time can be seen.
+ */
 
 static ngx_uint_t
 ngx_litestream_copy_tick(ngx_litestream_job_t *job)
 {
-    char            name[4400];
-    struct stat     st;
+    char             name[4400];
+    uint64_t         cpu;
+    struct stat      st;
 
-    static int64_t  bytes = -1;
+    static int64_t   bytes = -1;
+    static uint64_t  used;
+
+    cpu = 0;
 
     (void) snprintf(name, sizeof(name), "%s.tmp",
                     ngx_litestream_copy_name(job->rdb->db));
 
-    if (stat(name, &st) == -1 || st.st_size == bytes) {
+    if (stat(name, &st) == -1) {
+
+        if (stat(ngx_litestream_copy_name(job->rdb->db), &st) == -1) {
+            return 0;
+        }
+
+        cpu = ngx_litestream_job_cpu(job);
+    }
+
+    if (st.st_size == bytes && cpu == used) {
         return 0;
     }
 
     bytes = st.st_size;
+    used = cpu;
 
     ngx_litestream_copy_tell(job, 0);
 
@@ -291,69 +308,47 @@ static void
 ngx_litestream_copy_check(ngx_litestream_job_t *job, uint64_t token,
     ngx_uint_t full)
 {
-    int            rc;
-    char           sql[256], *copy;
-    sqlite3       *conn;
-    uint64_t       n;
-    sqlite3_stmt  *stmt;
-    const u_char  *text;
+    char       sql[256], text[512], *copy;
+    sqlite3   *conn;
+    uint64_t   n;
+    ngx_int_t  rc;
 
     copy = ngx_litestream_copy_name(job->rdb->db);
 
-    ngx_litestream_copy_tell(job, 1);
+    rc = ngx_litestream_integrity(job, copy, full,
+                                  ngx_litestream_sup->conf->restore_timeout,
+                                  ngx_litestream_copy_tick, text,
+                                  sizeof(text));
 
-    conn = NULL;
-    stmt = NULL;
-    n = 0;
-
-    rc = sqlite3_open_v2(copy, &conn, SQLITE_OPEN_READWRITE, NULL);
-
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_prepare_v2(conn, full ? "PRAGMA integrity_check(1)"
-                                           : "PRAGMA quick_check(1)",
-                                -1, &stmt, NULL);
-    }
-
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(stmt);
-    }
-
-    if (rc != SQLITE_ROW) {
-        ngx_litestream_verify_fail(job, "not a database: the restored copy "
-                                   "cannot be read: %s",
-                                   conn ? sqlite3_errmsg(conn) : "no memory");
-        goto done;
-    }
-
-    text = sqlite3_column_text(stmt, 0);
-
-    if (text == NULL || ngx_strcmp(text, "ok") != 0) {
+    if (rc == NGX_DECLINED) {
         ngx_litestream_verify_fail(job, "%s is damaged: %s",
                                    full ? "the database itself, and its copy,"
-                                        : "the restored copy",
-                                   text ? (char *) text : "no memory");
-        goto done;
+                                        : "the restored copy", text);
+        return;
     }
 
-    (void) sqlite3_finalize(stmt);
-    stmt = NULL;
+    if (rc != NGX_OK) {
+        ngx_litestream_verify_fail(job, "not a database: the restored copy "
+                                   "cannot be read: %s", text);
+        return;
+    }
+
+    n = 0;
 
     (void) snprintf(sql, sizeof(sql), "SELECT count(*) FROM "
                     "_litestream_verification WHERE token = %llu",
                     (unsigned long long) token);
 
-    if (ngx_litestream_verify_sql(conn, sql, &n) != NGX_OK || n != 1) {
+    if (sqlite3_open_v2(copy, &conn, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK
+        || ngx_litestream_verify_sql(conn, sql, &n) != NGX_OK || n != 1)
+    {
         ngx_litestream_verify_fail(job, "data out of date: the row that was "
                                    "replicated as transaction %016llx is not "
                                    "in the restored copy",
                                    (unsigned long long) job->result.txid);
-        goto done;
+    } else {
+        job->result.rc = NGX_OK;
     }
 
-    job->result.rc = NGX_OK;
-
-done:
-
-    (void) sqlite3_finalize(stmt);
     (void) sqlite3_close(conn);
 }

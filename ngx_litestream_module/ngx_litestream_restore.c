@@ -282,7 +282,8 @@ static void
 ngx_litestream_place_run(ngx_litestream_job_t *job)
 {
     int                              fd;
-    char                             jobs[4200], name[4600], *temp, *argv[16];
+    char                             jobs[4200], name[4600], text[512];
+    char                            *temp, *argv[16];
     int64_t                          avail;
     ngx_uint_t                       n, empty;
     struct stat                      st, made;
@@ -407,13 +408,6 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     argv[n++] = "-config";
     argv[n++] = jobs;
     argv[n++] = "-json";
-
-    if (conf->integrity_check != NGX_LITESTREAM_CHECK_NONE) {
-        argv[n++] = "-integrity-check";
-        argv[n++] = conf->integrity_check == NGX_LITESTREAM_CHECK_FULL
-                    ? "full" : "quick";
-    }
-
     argv[n++] = "-o";
     argv[n++] = temp;
     argv[n++] = (char *) db->path.data;
@@ -511,6 +505,25 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         (void) ngx_litestream_yaml_read(run.out, run.len,
                                         ngx_litestream_restore_txid,
                                         &job->result.txid);
+    }
+
+    if (conf->integrity_check != NGX_LITESTREAM_CHECK_NONE) {
+
+        /* Litestream's own check knows no functions of applications */
+
+        if (ngx_litestream_integrity(job, temp, conf->integrity_check
+                                                == NGX_LITESTREAM_CHECK_FULL,
+                                     conf->restore_timeout,
+                                     ngx_litestream_restore_tick, text,
+                                     sizeof(text))
+            != NGX_OK)
+        {
+            ngx_litestream_fail(job, "what replica \"%s\" holds fails the "
+                                "integrity check: %s",
+                                (char *) db->replica->url.data, text);
+            ngx_litestream_place_clean(db);
+            return;
+        }
     }
 
     /* owner and mode while it still has its private name */

@@ -613,6 +613,13 @@ ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_msec_t timeout, ngx_litestream_tick_pt tick,
     ngx_litestream_run_t *run);
 ngx_uint_t ngx_litestream_job_stopped(void);
+
+/* ngx_litestream_integrity.c, in a job */
+
+ngx_int_t ngx_litestream_integrity(ngx_litestream_job_t *job, char *path,
+    ngx_uint_t full, ngx_msec_t timeout, ngx_litestream_tick_pt tick,
+    char *text, size_t size);
+
 uint64_t ngx_litestream_job_cpu(ngx_litestream_job_t *job);
 
 /* ngx_litestream_turn.c */
