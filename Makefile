@@ -33,6 +33,9 @@ PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
 # for the tests alone
 TEST_PACKAGES = systemd groff-base
 
+# servers of "make test-all"
+SERVER_PACKAGES = openssh-server nats-server
+
 SOURCES = $(wildcard ngx_litestream_module/*.[ch])
 CHECKED = $(SOURCES) $(wildcard cli/*.[ch] t/unit/*.[ch] bench/*.c)
 SCRIPTS = config .ci/run $(wildcard tools/*)
@@ -92,6 +95,7 @@ build/litestream-vfs.so: packages FORCE
 	$(call with-pip,tools/install-vfs $@)
 
 test-servers: build/azurite build/fake-gcs-server build/litestream-vfs.so
+	@tools/install-packages $(SERVER_PACKAGES)
 
 
 # the module
