@@ -5,6 +5,7 @@
 # make check       only what needs no nginx running: style and unit tests
 # make sanitize    the tests, nginx and the module built with ASan and UBSan
 # make valgrind    the tests, nginx run under valgrind
+# make upstream    the tests, nginx as its authors release it, the module in it
 # make install     module, command, and a drop-in for systemd, where they belong
 # make deps        Debian packages, Litestream, rclone for the tests
 # make CC=clang    with another compiler (as all the others)
@@ -57,8 +58,8 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: all deps packages test-packages test-servers run test test-all check \
-	style unit symbols prove sanitize valgrind bench install clean \
-	distclean FORCE
+	style unit symbols prove sanitize valgrind upstream bench install \
+	clean distclean FORCE
 
 all: $(MODULE) $(COMMAND) build/litestream
 
@@ -264,6 +265,52 @@ valgrind: all test-packages build/rclone
 	    rc=$$?; cat build/valgrind/*.log >build/valgrind.log; \
 	    cat build/valgrind.log; [ $$rc = 0 ] && [ ! -s build/valgrind.log ]
 	@echo "all tests passed under valgrind"
+
+
+# nginx as its authors release it, of a version between those of Debian's
+# releases: all tests with the module linked into it, some with the .so
+
+UPSTREAM_TESTS = t/00_library.t t/conf_accepted.t t/reload_module.t \
+		 t/verify_quick.t
+
+upstream: all test-packages build/rclone build/upstream/static/nginx \
+	build/upstream/dynamic/ngx_litestream_module.so
+	@nm -D --defined-only build/upstream/static/nginx >build/upstream/symbols
+	@! grep litestream build/upstream/symbols
+	TEST_NGINX_BINARY='$(CURDIR)/build/upstream/dynamic/nginx' \
+	TEST_NGINX_MODULE=build/upstream/dynamic/ngx_litestream_module.so \
+	    prove -It/lib -j$(JOBS) $(UPSTREAM_TESTS)
+	TEST_NGINX_BINARY='$(CURDIR)/build/upstream/static/nginx' \
+	TEST_NGINX_MODULE=static \
+	    prove -It/lib -j$(JOBS) $(filter-out t/reload_module.t,$(TESTS))
+	@echo "all tests passed with upstream's nginx"
+
+build/upstream/static/nginx: build/upstream/static/Makefile FORCE
+	@$(MAKE) --no-print-directory -s -j$(JOBS) -C build/upstream \
+	    -f static/Makefile binary
+
+build/upstream/dynamic/ngx_litestream_module.so: \
+	build/upstream/dynamic/Makefile FORCE
+	@$(MAKE) --no-print-directory -s -j$(JOBS) -C build/upstream \
+	    -f dynamic/Makefile binary modules
+
+# auto/configure makes one Makefile in the source's own folder, which nobody
+# uses, and all else in the folder named
+
+build/upstream/static/Makefile build/upstream/dynamic/Makefile: \
+	build/upstream/%/Makefile: config build/settings tools/nginx-upstream
+	@tools/nginx-upstream build/upstream
+	@rm -rf $(@D)
+	@echo "configuring, see build/upstream-$*.log"
+	@cd build/upstream && bash -c '. ../nginx/conf_flags \
+	    && auto/configure "$${NGX_CONF_FLAGS[@]}" --with-cc="$(CC)" \
+	           --with-cc-opt="$(CFLAGS)" --with-ld-opt="$(LDFLAGS)" \
+	           --builddir=$* $(UPSTREAM_$*)=$(CURDIR)' \
+	    >../upstream-$*.log 2>&1 \
+	    || { tail -n 5 build/upstream-$*.log; exit 1; }
+
+UPSTREAM_static  = --add-module
+UPSTREAM_dynamic = --add-dynamic-module
 
 
 # speed and memory, side by side with Litestream and nginx alone
