@@ -500,11 +500,10 @@ static ngx_int_t
 ngx_litestream_replica_file(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_replica_t *replica)
 {
-    char                   *reason;
-    u_char                 *p;
-    ngx_str_t               path, real, *url;
-    ngx_pool_t             *pool;
-    ngx_litestream_key_t   *key;
+    char        *reason;
+    u_char      *p;
+    ngx_str_t    path, real, *url;
+    ngx_pool_t  *pool;
 
     url = &replica->url;
     pool = parse->cf->pool;
@@ -551,14 +550,9 @@ ngx_litestream_replica_file(ngx_litestream_parse_t *parse,
     p = ngx_cpymem(replica->id.data, "file://", sizeof("file://") - 1);
     ngx_cpystrn(p, real.data, real.len + 1);
 
-    key = ngx_array_push(replica->keys);
-    if (key == NULL) {
+    if (ngx_litestream_replica_add(replica, "path", &real) == NULL) {
         return NGX_ERROR;
     }
-
-    ngx_str_set(&key->key, "path");
-    key->value = real;
-    key->secret = 0;
 
     return NGX_OK;
 

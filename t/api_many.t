@@ -18,7 +18,7 @@ use File::Copy qw/ copy /;
 use constant N => 1000;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(9);
+    ->has_daemon(qw/litestream sqlite3/)->plan(10);
 
 my $dir = $t->testdir;
 my @alias = map { sprintf 'db%03d', $_ } 0 .. N - 1;
@@ -84,6 +84,9 @@ for my $uri (qw/ metrics status config /) {
         my $n = () = $body =~ m!^- path: "$dir/app/db\d+"$!mg;
 
         is($n, N, 'config: all of them');
+
+        $n = () = $body =~ m!^    path: "$dir/replica/db\d+"$!mg;
+        is($n, N, 'config: all replicas');
     }
 }
 
