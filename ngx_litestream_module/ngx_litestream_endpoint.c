@@ -21,9 +21,25 @@
 #define NGX_LITESTREAM_CONNECT   2000
 
 
+typedef struct {
+    char                     *said;
+    char                     *meant;
+} ngx_litestream_hint_t;
+
+
 static ngx_int_t ngx_litestream_endpoint_tls(ngx_litestream_db_t *db,
     char *buf, size_t size);
-static void ngx_litestream_endpoint_cut(char *text, char *from);
+
+
+/* in the words of the storages' clients */
+
+static ngx_litestream_hint_t  ngx_litestream_hints[] = {
+    { "NoSuchBucket", "create the bucket, or check \"region\" and "
+                      "\"endpoint\"" },
+    { "ContainerNotFound", "create the container, or check the account" },
+    { "bucket doesn't exist", "create the bucket" },
+    { NULL, NULL }
+};
 
 
 /*
@@ -254,15 +270,15 @@ ngx_litestream_endpoint_silent(ngx_litestream_job_t *job, ngx_msec_t waited)
 
 
 /*
- * In a job: the last line of a program, as people need it.  The storage's own
- * words stay, what only fills the line goes, what can be done is added.
+ * In a job: to what a program has said at last, what can be done is added.
  */
 
 void
 ngx_litestream_endpoint_explain(ngx_litestream_job_t *job,
     ngx_litestream_run_t *run)
 {
-    size_t  len;
+    size_t                   len;
+    ngx_litestream_hint_t   *hint;
 
     if (job->rdb == NULL || job->rdb->db->replica->endpoint.len == 0) {
         return;
@@ -274,33 +290,15 @@ ngx_litestream_endpoint_explain(ngx_litestream_job_t *job,
         return;
     }
 
-    ngx_litestream_endpoint_cut(run->last, ", RequestID: ");
-    ngx_litestream_endpoint_cut(run->last, ", HostID: ");
+    for (hint = ngx_litestream_hints; hint->said; hint++) {
 
-    if (strstr(run->last, "NoSuchBucket")) {
-        len = strlen(run->last);
+        if (strstr(run->last, hint->said)) {
+            len = strlen(run->last);
 
-        (void) snprintf(run->last + len, sizeof(run->last) - len,
-                        ": create the bucket, or check \"region\" and "
-                        "\"endpoint\"");
-    }
-}
-
-
-static void
-ngx_litestream_endpoint_cut(char *text, char *from)
-{
-    char  *p, *end;
-
-    p = strstr(text, from);
-    if (p == NULL) {
-        return;
-    }
-
-    end = strchr(p + 1, ',');
-
-    if (end) {
-        ngx_memmove(p, end, strlen(end) + 1);
+            (void) snprintf(run->last + len, sizeof(run->last) - len, ": %s",
+                            hint->meant);
+            return;
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 
 
 #define NGX_LITESTREAM_OUT_LEN     (16 * 1024 * 1024)
+#define NGX_LITESTREAM_SAID_LEN    2048
 
 
 static void ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent);
@@ -26,6 +27,8 @@ static void ngx_litestream_job_exited(ngx_litestream_proc_t *proc,
     int status);
 static void ngx_litestream_job_finish(ngx_litestream_job_t *job);
 static void ngx_litestream_job_signal(int signo);
+static size_t ngx_litestream_job_said(char *said, size_t slen, char *line,
+    size_t len);
 
 
 static volatile sig_atomic_t  ngx_litestream_job_stop;
@@ -383,7 +386,7 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     char                  **e;
     pid_t                   pid;
     u_char                 *p;
-    size_t                  size, llen;
+    size_t                  size, llen, slen;
     ssize_t                 len;
     ngx_int_t               rc, i;
     ngx_pool_t             *pool;
@@ -391,7 +394,7 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     struct timespec         ts;
     ngx_msec_t              now, progress;
     ngx_litestream_exec_t   ex;
-    char                    line[512];
+    char                    line[512], said[NGX_LITESTREAM_SAID_LEN];
 
     ngx_memzero(run, sizeof(ngx_litestream_run_t));
 
@@ -438,6 +441,7 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
 
     size = 0;
     llen = 0;
+    slen = 0;
     rc = NGX_OK;
     open_fds = 2;
 
@@ -528,13 +532,7 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
 
                 if (buf[n] == '\n') {
 
-                    /* an empty line or Go's usage hint says nothing */
-
-                    if (llen) {
-                        ngx_memcpy(run->last, line, llen);
-                        run->last[llen] = '\0';
-                    }
-
+                    slen = ngx_litestream_job_said(said, slen, line, llen);
                     llen = 0;
                     continue;
                 }
@@ -548,10 +546,9 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
 
 done:
 
-    if (llen) {
-        ngx_memcpy(run->last, line, llen);
-        run->last[llen] = '\0';
-    }
+    slen = ngx_litestream_job_said(said, slen, line, llen);
+
+    ngx_litestream_tidy(run->last, sizeof(run->last), (u_char *) said, slen);
 
     if (strncmp(run->last, "Error: ", 7) == 0) {
         ngx_memmove(run->last, run->last + 7, strlen(run->last + 7) + 1);
@@ -577,6 +574,36 @@ done:
     (void) close(err[0]);
 
     return rc;
+}
+
+
+/*
+ * Of the lines of a program the last one counts, or an error with all that
+ * follows it; empty ones say nothing.  Returns the length of what was said.
+ */
+
+static size_t
+ngx_litestream_job_said(char *said, size_t slen, char *line, size_t len)
+{
+    if (len == 0) {
+        return slen;
+    }
+
+    if (slen < 7 || ngx_strncmp(said, "Error: ", 7) != 0
+        || (len >= 7 && ngx_strncmp(line, "Error: ", 7) == 0))
+    {
+        slen = 0;
+
+    } else if (slen + 1 + len > NGX_LITESTREAM_SAID_LEN) {
+        return slen;
+
+    } else {
+        said[slen++] = '\n';
+    }
+
+    ngx_memcpy(said + slen, line, len);
+
+    return slen + len;
 }
 
 

@@ -593,7 +593,7 @@ typedef struct {
     int                          status;  /* of waitpid() */
     size_t                       len;     /* of out */
     u_char                      *out;     /* its stdout, freed by nobody */
-    char                         last[512];   /* last line of stderr */
+    char                         last[512];   /* that it said at last */
     unsigned                     timedout:1;
     unsigned                     overflow:1;
 } ngx_litestream_run_t;
