@@ -131,6 +131,10 @@ ngx_litestream_handover(uint64_t generation)
             ngx_litestream_job_kill(rdb->verify);
         }
 
+        if (rdb->group->look) {
+            ngx_litestream_job_kill(rdb->group->look);
+        }
+
         if (rdb->retry.timer_set) {
             ngx_del_timer(&rdb->retry);
         }
@@ -329,6 +333,10 @@ ngx_litestream_final(void)
 
         if (rdb->verify) {
             ngx_litestream_job_kill(rdb->verify);
+        }
+
+        if (rdb->group->look) {
+            ngx_litestream_job_kill(rdb->group->look);
         }
 
         if (rdb->retry.timer_set) {

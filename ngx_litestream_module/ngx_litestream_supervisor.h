@@ -319,6 +319,10 @@ struct ngx_litestream_rgroup_s {
 
     ngx_litestream_batch_t      *batch;   /* of checks, still to be filled */
 
+    ngx_litestream_job_t        *look;    /* at a storage, or NULL */
+    ngx_litestream_rdb_t        *looked;  /* at whose storage, or NULL */
+    char                         seen[256];   /* what was seen */
+
     ngx_queue_t                  calls;
     ngx_queue_t                  want;    /* rdbs that want a sync */
     ngx_uint_t                   jobs[NGX_LITESTREAM_JOB_CLASSES];
@@ -608,6 +612,11 @@ void ngx_litestream_endpoint_explain(ngx_litestream_job_t *job,
     ngx_litestream_run_t *run);
 void ngx_litestream_endpoint_message(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
+
+/* ngx_litestream_look.c */
+
+void ngx_litestream_look(ngx_litestream_rdb_t *rdb, char *buf, size_t size);
+void ngx_litestream_look_over(ngx_litestream_rdb_t *rdb);
 
 ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_msec_t timeout, ngx_litestream_tick_pt tick,

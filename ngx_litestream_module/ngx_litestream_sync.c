@@ -29,6 +29,7 @@ static ngx_uint_t ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb,
 static void ngx_litestream_probe_done(ngx_litestream_call_t *call);
 static void ngx_litestream_probe_again(ngx_event_t *ev);
 static void ngx_litestream_listed(ngx_litestream_rdb_t *rdb, int64_t at);
+static void ngx_litestream_sync_recovered(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_list_done(ngx_litestream_call_t *call);
 static void ngx_litestream_list_again(ngx_event_t *ev);
 static void ngx_litestream_poll_done(ngx_litestream_call_t *call);
@@ -305,10 +306,7 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
 
     } else if (call->timedout) {
         rdb->hung++;
-
-        (void) snprintf(a.text, sizeof(a.text), "Litestream has not synced "
-                        "it within %lu s",
-                        (unsigned long) (rdb->sync_limit + 999) / 1000);
+        ngx_litestream_look(rdb, a.text, sizeof(a.text));
 
     } else if (a.text[0] == '\0') {
         (void) snprintf(a.text, sizeof(a.text), "%s", call->status
@@ -323,6 +321,7 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
     if (ok) {
 
         ngx_litestream_guard_release(rdb);
+        ngx_litestream_look_over(rdb);
 
         if (rdb->ino == 0) {
 
@@ -708,6 +707,7 @@ ngx_litestream_list_value(void *data, ngx_uint_t depth, ngx_str_t *key,
 
         if (e->last_sync_at > rdb->st.last_sync_at && rdb->synced) {
             rdb->st.last_sync_at = e->last_sync_at;
+            ngx_litestream_sync_recovered(rdb);
         }
 
         if (e->last_sync_at && !rdb->synced) {
@@ -753,6 +753,27 @@ ngx_litestream_listed(ngx_litestream_rdb_t *rdb, int64_t at)
     /* how far is not said, but the replica is not empty */
 
     ngx_litestream_memory_seen(rdb, 1);
+    ngx_litestream_status_db_write(rdb);
+}
+
+
+/*
+ * Litestream has synced it by itself again, before it was asked to, which it is
+ * less and less often while there is no answer: the reason is none any more.
+ */
+
+static void
+ngx_litestream_sync_recovered(ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_look_over(rdb);
+
+    if (rdb->fault || rdb->st.error[0] == '\0'
+        || rdb->st.state != NGX_LITESTREAM_DB_REPLICATING)
+    {
+        return;
+    }
+
+    rdb->st.error[0] = '\0';
     ngx_litestream_status_db_write(rdb);
 }
 

@@ -16,7 +16,7 @@ use Test::Litestream;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(26);
+    ->has_daemon(qw/litestream sqlite3/)->plan(28);
 
 my $s3 = Test::Litestream::S3->new($t);
 my $endpoint = $s3->endpoint;
@@ -93,11 +93,15 @@ like($r, qr/ 504 .*"synced":false/s, 'gone: not synced');
 cmp_ok($t->now - $died, '<', $t->ceiling(6), 'gone: within its timeout');
 
 is($t->waitforstate('app', 'lagging', 14), 'lagging', 'gone: lagging');
+ok($t->waituntil(sub { ($t->database('app')->{error} // '') =~ qr/^Litestream
+    \ has\ not\ synced\ it\ within.*"\Q$endpoint\E"\ cannot\ be\ reached:/x }, 20),
+    'gone: the reason');
 is($t->api('ready')->{ready} ? 1 : 0, 1, 'gone: ready all the same');
 
 $s3->start();
 
 is($t->waitforstate('app', 'replicating', 60), 'replicating', 'returned');
+is($t->database('app')->{error}, undef, 'returned: no error');
 is($t->api('sync/app?timeout=30s', method => 'POST')->{synced} ? 1 : 0, 1,
     'returned: synced');
 is($db->restore_count($s3->url('backups/app'), env => $s3->env), 5,
