@@ -44,6 +44,17 @@ sub endpoint {
 }
 
 
+# From the next start on, as Azure itself: with TLS, and the account in the name
+# of the host, which is found by a proxy; undef: as before
+
+sub tls {
+    my ($self, $cert, $wire) = @_;
+
+    $self->{tls} = $cert;
+    $self->{wire} = $wire;
+}
+
+
 # what "litestream_replica" needs for it
 
 sub params {
@@ -64,7 +75,8 @@ sub command {
     return ({ AZURITE_ACCOUNTS => "$self->{account}:$self->{key}" },
         $self->{bin}, $main, '--blobHost', '127.0.0.1', '--blobPort',
         $self->{port}, '--location', "$self->{dir}/data",
-        qw/ --skipApiVersionCheck /);
+        ($self->{tls} ? ('--cert', $self->{tls}[0], '--key', $self->{tls}[1])
+            : ()), '--skipApiVersionCheck');
 }
 
 
@@ -139,9 +151,18 @@ sub replica {
 
     my ($container, $dir) = split m!/!, $path, 2;
 
-    return (type => 'abs', endpoint => $self->endpoint, bucket => $container,
-        path => $dir, 'account-name' => $self->{account},
-        'account-key' => $self->{key});
+    return (type => 'abs', bucket => $container, path => $dir,
+        'account-name' => $self->{account}, 'account-key' => $self->{key},
+        $self->{tls} ? () : (endpoint => $self->endpoint));
+}
+
+
+sub env {
+    my ($self) = @_;
+
+    return {} unless $self->{tls};
+    return { HTTPS_PROXY => 'http://' . $self->{wire}->addr,
+        SSL_CERT_FILE => $self->{tls}[0] };
 }
 
 
