@@ -301,6 +301,11 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
         ngx_litestream_exit(0);
     }
 
+    if (sup->terminating && sup->missed && !sup->limited) {
+        sup->limited = 1;
+        ngx_litestream_limit(sup->conf->shutdown_timeout);
+    }
+
     /* each process has its own limit, this is for what is forgotten */
 
     ngx_add_timer(ev, 500);

@@ -32,6 +32,9 @@
 /* Litestream must have made its control socket by then */
 #define NGX_LITESTREAM_START_LIMIT    30000
 
+/* one that is to be started again is told to end twice, so far apart */
+#define NGX_LITESTREAM_RESTART_LIMIT  5000
+
 /* /debug/sync-status is answered at once; missed so often: it hangs */
 #define NGX_LITESTREAM_POLL_LIMIT     5000
 #define NGX_LITESTREAM_MISSES         2
@@ -144,6 +147,7 @@ typedef struct {
     uint32_t                     seq;     /* has _litestream_seq */
     uint32_t                     meta;    /* has a meta directory */
     uint32_t                     torn;    /* its WAL has lost commits */
+    uint32_t                     begun;   /* its LTX files begin with 1 */
     uint32_t                     index;   /* of an item */
     uint32_t                     ms[6];
     char                         text[1024];
@@ -289,6 +293,7 @@ struct ngx_litestream_rdb_s {
     unsigned                     wanted:1;
     unsigned                     fault:1;     /* st.error is of ours */
     unsigned                     lost:1;      /* deleted under Litestream */
+    unsigned                     ailing:1;    /* its last syncs have failed */
     unsigned                     waits:1;     /* for its last sync */
     ngx_litestream_waiter_t      last;
 };
@@ -316,6 +321,8 @@ struct ngx_litestream_rgroup_s {
     ngx_uint_t                   dropped;
     time_t                       second;
     char                         last[256];   /* what it said at last */
+    ngx_litestream_rdb_t        *culprit;     /* whose replica ended it */
+    char                         why[512];    /* and what of */
 
     ngx_litestream_batch_t      *batch;   /* of checks, still to be filled */
 
@@ -394,6 +401,7 @@ typedef struct {
     unsigned                     final:1;     /* last syncs are under way */
     unsigned                     stopping:1;  /* Litestreams are told to end */
     unsigned                     leaving:1;   /* hands over */
+    unsigned                     limited:1;   /* what is left has a limit */
     unsigned                     orphan:1;    /* the master is dead */
     unsigned                     failed:1;    /* of restore_only */
     unsigned                     checked:1;   /* the version is known */
@@ -435,6 +443,10 @@ void ngx_litestream_check_quit(void);
 void ngx_litestream_handover(uint64_t generation);
 ngx_msec_t ngx_litestream_stop_limit(void);
 void ngx_litestream_exit(int status);
+
+/* ngx_litestream_limit.c */
+
+void ngx_litestream_limit(ngx_msec_t limit);
 
 /* ngx_litestream_lock.c: the process that becomes the master, too */
 
@@ -644,7 +656,6 @@ void ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
 void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
-void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
 
 /* ngx_litestream_folder.c */
 
@@ -659,9 +670,17 @@ ngx_int_t ngx_litestream_group_write(ngx_litestream_rgroup_t *rg, char *name,
 ngx_int_t ngx_litestream_mcp(ngx_pool_t *pool, ngx_litestream_rgroup_t *rg,
     char **env);
 
+/* ngx_litestream_said.c */
+
+void ngx_litestream_group_read_handler(ngx_event_t *ev);
+void ngx_litestream_group_read(ngx_litestream_rgroup_t *rg, ngx_uint_t all);
+void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
+ngx_uint_t ngx_litestream_group_leave_out(ngx_litestream_rgroup_t *rg);
+
 /* ngx_litestream_sweep.c */
 
 void ngx_litestream_sweep(void);
+void ngx_litestream_sweep_run(ngx_litestream_group_t *group, char *prefix);
 
 /* ngx_litestream_sync.c */
 
@@ -693,7 +712,6 @@ typedef struct {
 void ngx_litestream_verify(ngx_litestream_rdb_t *rdb,
     ngx_litestream_verifier_t *v, ngx_uint_t mode);
 void ngx_litestream_verify_all(void);
-void ngx_litestream_verify_clean(ngx_litestream_group_t *group);
 void ngx_litestream_verify_fail(ngx_litestream_job_t *job,
     const char *fmt, ...);
 ngx_int_t ngx_litestream_verify_sql(sqlite3 *conn, char *sql, uint64_t *n);
@@ -788,6 +806,7 @@ typedef struct {
     unsigned                     seq:1;   /* has _litestream_seq */
     unsigned                     meta:1;  /* has a meta directory */
     unsigned                     torn:1;  /* its WAL has lost commits */
+    unsigned                     begun:1; /* its first LTX file is there */
 } ngx_litestream_check_facts_t;
 
 typedef enum {
@@ -796,7 +815,8 @@ typedef enum {
     NGX_LITESTREAM_VANISHED,      /* the replica held something once */
     NGX_LITESTREAM_MADE_ANEW,     /* not the database that was replicated */
     NGX_LITESTREAM_TORN,          /* commits that were replicated are gone */
-    NGX_LITESTREAM_GONE           /* nothing here, a backup there */
+    NGX_LITESTREAM_GONE,          /* nothing here, a backup there */
+    NGX_LITESTREAM_MOVED          /* replicated elsewhere, not to be begun */
 } ngx_litestream_check_e;
 
 ngx_litestream_check_e ngx_litestream_check_verdict(

@@ -280,7 +280,7 @@ sub own_socket {
 
 
 # a path of the configuration, what SQLite keeps beside it, or what is below it
-# or its meta directory
+# or its meta directory; what it uploads by WebDAV is beside its socket
 
 sub own_file {
     my ($name, $conf) = @_;
@@ -290,6 +290,8 @@ sub own_file {
         @{ $conf->{paths} } };
 
     return 1 if $own->{ $name =~ s/-(wal|shm|journal)$//r };
+    return 1 if dirname($name) eq dirname($conf->{socket} // '/')
+        && basename($name) =~ /^litestream-webdav-/;
 
     while ($name =~ s!/[^/]*$!!) {
         return 1 if $own->{$name};
