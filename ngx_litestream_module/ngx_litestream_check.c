@@ -19,6 +19,7 @@ static void ngx_litestream_checking(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_check_done(ngx_litestream_job_t *job);
 static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
     uint32_t *meta, ngx_int_t *wal);
+static ngx_uint_t ngx_litestream_begun(ngx_litestream_db_t *db);
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 
@@ -130,6 +131,21 @@ ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
 }
 
 
+/* is the file there that the first of a replica's is made of? */
+
+static ngx_uint_t
+ngx_litestream_begun(ngx_litestream_db_t *db)
+{
+    char  name[4400];
+
+    (void) snprintf(name, sizeof(name), "%s/.%s-litestream/ltx/0/"
+                    "0000000000000001-0000000000000001.ltx",
+                    (char *) db->dir.data, (char *) db->name.data);
+
+    return access(name, F_OK) == 0;
+}
+
+
 /*
  * Has Litestream ever replicated this very database?  NGX_DECLINED: it is
  * not a database; NGX_AGAIN: cannot be told now.
@@ -221,6 +237,7 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
 
     job->result.local = ngx_litestream_position(db, &job->result.meta, &wal);
     job->result.torn = (wal == NGX_DECLINED);
+    job->result.begun = ngx_litestream_begun(db);
 
     if (job->result.size > 0) {
 
@@ -314,6 +331,7 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
     f.seq = res->seq;
     f.meta = res->meta;
     f.torn = res->torn;
+    f.begun = res->begun;
     f.same = (rdb->restored_ino && rdb->restored_ino == res->ino
               && rdb->restored_dev == res->dev);
 
@@ -384,6 +402,16 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
                                 rdb->db->restore == NGX_LITESTREAM_RESTORE_OFF
                                 ? ", and restore=off"
                                 : ": restart nginx to restore it");
+        break;
+
+    case NGX_LITESTREAM_MOVED:
+        ngx_litestream_db_error(rdb, "not replicated: replica \"%s\" is "
+                                "empty, and the database was replicated "
+                                "elsewhere, up to transaction %016llx. If "
+                                "this is its replica from now on: stop nginx, "
+                                "run \"nginx-litestream reset %s\", start "
+                                "nginx", url, local,
+                                (char *) rdb->db->alias.data);
         break;
 
     case NGX_LITESTREAM_GO:
