@@ -10,19 +10,32 @@
 #include "ngx_litestream_supervisor.h"
 
 
+/*
+ * How long a supervisor that was told to terminate stays, in ms: the master
+ * kills 3150 ms after that, with an alert (it waits 50 ms, twice as long each
+ * time, until it has been more than a second).  What has not been synced in
+ * the first second is told, as it may be the last moment.
+ */
+
+#define NGX_LITESTREAM_STOP_SYNC   1000
+#define NGX_LITESTREAM_STOP_LEAVE  2200
+
+
 static void ngx_litestream_follow_handler(ngx_event_t *ev);
 static void ngx_litestream_final(void);
 static void ngx_litestream_final_synced(ngx_litestream_waiter_t *w,
     ngx_int_t rc, uint64_t txid, char *error);
 static void ngx_litestream_final_unsynced(void);
 static void ngx_litestream_stop_all(void);
+static void ngx_litestream_leave(void);
+static ngx_uint_t ngx_litestream_ending(void);
 static ngx_uint_t ngx_litestream_all_down(void);
 static void ngx_litestream_release(void);
 
 
 /*
  * QUIT: a first sync at once, then the workers drain, a last sync, the end.
- * TERM: one sync in at most a second, since the master kills soon.
+ * TERM: one sync, and the end whatever has become of it.
  */
 
 void
@@ -61,6 +74,8 @@ ngx_litestream_quit(ngx_uint_t terminate)
         }
 
         ngx_litestream_sup->terminating = 1;
+        ngx_litestream_sup->leave = ngx_current_msec
+                                    + NGX_LITESTREAM_STOP_LEAVE;
 
         if (ngx_litestream_sup->final) {
 
@@ -159,8 +174,7 @@ ngx_litestream_stop_all(void)
 
 /*
  * How long a Litestream that was told to end may take, in ms.  After a stop
- * whose syncs were all confirmed nothing is lost with it; without that it may
- * outlive us and finish its own.
+ * nothing is lost with it, since all syncs were confirmed.
  */
 
 ngx_msec_t
@@ -176,12 +190,29 @@ ngx_litestream_stop_limit(void)
     }
 
     if (sup->terminating) {
-        return sup->missed ? sup->conf->shutdown_timeout : 500;
+        return 500;
     }
 
     left = (ngx_msec_int_t) (sup->deadline - ngx_current_msec);
 
     return ngx_max(left, 1000);
+}
+
+
+/* 1: a Litestream has been told to end, to be started with other databases */
+
+static ngx_uint_t
+ngx_litestream_ending(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_litestream_sup->conf->groups.nelts; i++) {
+        if (ngx_litestream_sup->rgroups[i].state == NGX_LITESTREAM_STOPPING) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -257,6 +288,12 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
         return;
     }
 
+    if (sup->terminating
+        && (ngx_msec_int_t) (sup->leave - ngx_current_msec) <= 0)
+    {
+        ngx_litestream_leave();
+    }
+
     if (sup->leaving) {
 
         if (ngx_litestream_all_down()) {
@@ -280,7 +317,9 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
     if (!sup->stopping) {
 
         if (sup->terminating) {
-            sup->deadline = ngx_min(sup->deadline, ngx_current_msec + 1000);
+            sup->deadline = ngx_min(sup->deadline,
+                                    ngx_current_msec
+                                    + NGX_LITESTREAM_STOP_SYNC);
         }
 
         left = (ngx_msec_int_t) (sup->deadline - ngx_current_msec);
@@ -294,6 +333,22 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
         sup->deadline = ngx_max(sup->deadline, ngx_current_msec + 1000);
 
         ngx_litestream_final_unsynced();
+    }
+
+    if (!sup->told) {
+
+        if (sup->terminating && sup->missed) {
+
+            if (sup->unsynced || ngx_litestream_ending()) {
+                ngx_add_timer(ev, sup->leave - ngx_current_msec);
+                return;
+            }
+
+            ngx_litestream_leave();
+        }
+
+        sup->told = 1;
+
         ngx_litestream_stop_all();
     }
 
@@ -304,6 +359,36 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
     /* each process has its own limit, this is for what is forgotten */
 
     ngx_add_timer(ev, 500);
+}
+
+
+/*
+ * What has not been synced yet Litestream does better alone: it gets TERM by
+ * our end, and makes a last sync of everything, however long that takes, while
+ * it has the locks.  It is not told before: at a second TERM it would leave out
+ * what it has not uploaded until then.
+ */
+
+static void
+ngx_litestream_leave(void)
+{
+    ngx_uint_t                n;
+    ngx_litestream_rgroup_t  *rg;
+
+    ngx_litestream_final_unsynced();
+
+    for (n = 0; n < ngx_litestream_sup->conf->groups.nelts; n++) {
+        rg = &ngx_litestream_sup->rgroups[n];
+
+        if (rg->proc.pid != -1) {
+            ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
+                          "litestream: litestream process %P of group %V is "
+                          "left to its last sync",
+                          rg->proc.pid, &rg->group->name);
+        }
+    }
+
+    ngx_litestream_exit(0);
 }
 
 
@@ -321,7 +406,8 @@ ngx_litestream_final(void)
     sup->final = 1;
     sup->state = NGX_LITESTREAM_STOPPING;
     sup->deadline = ngx_current_msec
-                    + (sup->terminating ? 1000 : sup->conf->shutdown_timeout);
+                    + (sup->terminating ? NGX_LITESTREAM_STOP_SYNC
+                                        : sup->conf->shutdown_timeout);
 
     for (i = 0; i < sup->conf->dbs.nelts; i++) {
 
@@ -362,7 +448,8 @@ ngx_litestream_final(void)
         rdb->last.handler = ngx_litestream_final_synced;
         rdb->last.data = rdb;
         rdb->last.start = ngx_current_msec;
-        rdb->last.deadline = sup->deadline - 50;
+        rdb->last.deadline = (sup->terminating ? sup->leave : sup->deadline)
+                             - 50;
 
         ngx_litestream_sync(rdb, &rdb->last);
     }
@@ -383,6 +470,15 @@ ngx_litestream_final_synced(ngx_litestream_waiter_t *w, ngx_int_t rc,
 
     if (rc == NGX_OK) {
         rdb->waits = 0;
+
+        if (rdb->missed) {
+            rdb->missed = 0;
+            ngx_litestream_sup->missed--;
+
+            ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
+                          "litestream: database \"%V\" was synced after all",
+                          &rdb->db->alias);
+        }
     }
 
     ngx_litestream_check_quit();
@@ -406,6 +502,7 @@ ngx_litestream_final_unsynced(void)
         }
 
         rdb->waits = 0;
+        rdb->missed = rdb->running;
         ngx_litestream_sup->missed += rdb->running;
 
         ngx_log_error(NGX_LOG_ERR, ngx_litestream_sup->log, 0,

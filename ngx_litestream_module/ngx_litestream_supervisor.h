@@ -290,6 +290,7 @@ struct ngx_litestream_rdb_s {
     unsigned                     fault:1;     /* st.error is of ours */
     unsigned                     lost:1;      /* deleted under Litestream */
     unsigned                     waits:1;     /* for its last sync */
+    unsigned                     missed:1;    /* it was told so */
     ngx_litestream_waiter_t      last;
 };
 
@@ -382,6 +383,7 @@ typedef struct {
     ngx_uint_t                   missed;      /* of the last syncs */
     ngx_uint_t                   unplaced;
     ngx_msec_t                   deadline;    /* of the end */
+    ngx_msec_t                   leave;       /* when terminating */
 
     unsigned                     restore_only:1;
     unsigned                     ask_handover:1;
@@ -392,7 +394,8 @@ typedef struct {
     unsigned                     quitting:1;
     unsigned                     terminating:1;
     unsigned                     final:1;     /* last syncs are under way */
-    unsigned                     stopping:1;  /* Litestreams are told to end */
+    unsigned                     stopping:1;  /* their time is over */
+    unsigned                     told:1;      /* Litestreams, to end */
     unsigned                     leaving:1;   /* hands over */
     unsigned                     orphan:1;    /* the master is dead */
     unsigned                     failed:1;    /* of restore_only */
