@@ -30,6 +30,8 @@ static int64_t cli_file_time(int64_t ms);
 static void cli_file_super(ngx_litestream_super_status_t *super);
 static void cli_file_group(ngx_litestream_group_status_t *group);
 static void cli_file_db(ngx_litestream_db_status_t *db);
+static int cli_file_dirs(cli_state_t *st, int fd);
+static void cli_file_dir(ngx_litestream_dir_status_t *dir);
 static int cli_linked(const char *name, char *path);
 
 
@@ -91,9 +93,14 @@ cli_file_free(cli_state_t *st)
 {
     free(st->dbs);
     free(st->chosen);
+    free(st->dirs);
+    free(st->dir_chosen);
 
     st->dbs = NULL;
     st->chosen = NULL;
+    st->dirs = NULL;
+    st->dir_chosen = NULL;
+    st->n_dirs = 0;
     st->n_dbs = 0;
     st->n_groups = 0;
 }
@@ -240,6 +247,47 @@ cli_file_records(cli_state_t *st, int fd)
         }
     }
 
+    return cli_file_dirs(st, fd);
+}
+
+
+static int
+cli_file_dirs(cli_state_t *st, int fd)
+{
+    int                           i, n;
+    ngx_litestream_dir_status_t  *dir;
+
+    n = (int) st->super.dirs;
+
+    st->dirs = calloc((size_t) n + 1, sizeof(ngx_litestream_dir_status_t));
+    st->dir_chosen = calloc((size_t) n + 1, 1);
+
+    if (st->dirs == NULL || st->dir_chosen == NULL) {
+        cli_copy(st->error, sizeof(st->error), "no memory");
+        return CLI_NO;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        dir = &st->dirs[st->n_dirs];
+
+        if (cli_file_record(st, fd,
+                            (off_t) (offsetof(ngx_litestream_status_file_t,
+                                              dirs)
+                                     + (size_t) i
+                                       * sizeof(ngx_litestream_dir_rec_t)),
+                            dir, sizeof(ngx_litestream_dir_status_t))
+            != CLI_YES)
+        {
+            return CLI_NO;
+        }
+
+        if (dir->id) {
+            cli_file_dir(dir);
+            st->n_dirs++;
+        }
+    }
+
     return CLI_YES;
 }
 
@@ -272,6 +320,10 @@ cli_file_super(ngx_litestream_super_status_t *super)
 
     if (super->dbs > NGX_LITESTREAM_MAX_DBS) {
         super->dbs = NGX_LITESTREAM_MAX_DBS;
+    }
+
+    if (super->dirs > NGX_LITESTREAM_MAX_DIRS) {
+        super->dirs = NGX_LITESTREAM_MAX_DIRS;
     }
 }
 
@@ -314,6 +366,24 @@ cli_file_db(ngx_litestream_db_status_t *db)
 
     if (db->restore_state > NGX_LITESTREAM_RESTORE_FAILED) {
         db->restore_state = NGX_LITESTREAM_RESTORE_FAILED;
+    }
+}
+
+
+static void
+cli_file_dir(ngx_litestream_dir_status_t *dir)
+{
+    CLI_END(dir->alias);
+    CLI_END(dir->path);
+    CLI_END(dir->replica_type);
+    CLI_END(dir->replica_url);
+    CLI_END(dir->error);
+
+    dir->scanned_at = cli_file_time(dir->scanned_at);
+    dir->last_sync_at = cli_file_time(dir->last_sync_at);
+
+    if (dir->state > NGX_LITESTREAM_DIR_ERROR) {
+        dir->state = NGX_LITESTREAM_DIR_ERROR;
     }
 }
 
@@ -402,12 +472,14 @@ cli_choose(cli_options_t *o, cli_state_t *st)
 
     if (o->n_names == 0) {
         memset(st->chosen, 1, (size_t) st->n_dbs);
+        memset(st->dir_chosen, 1, (size_t) st->n_dirs);
         return CLI_YES;
     }
 
     for (n = 0; n < o->n_names; n++) {
 
-        found = (strcmp(o->names[n], "all") == 0);
+        found = cli_dir_choose(st, o->names[n])
+                || strcmp(o->names[n], "all") == 0;
 
         for (i = 0; i < st->n_dbs; i++) {
 

@@ -288,6 +288,7 @@ cli_json_status(cli_json_t *json, cli_state_t *st)
 
     cli_json_close(json, ']');
 
+    cli_dir_json(json, st);
     cli_json_vfs(json, st);
 
     cli_json_open(json, "applications", '[');
@@ -341,7 +342,9 @@ cli_json_groups(cli_json_t *json, cli_state_t *st)
             }
         }
 
-        if (i == st->n_dbs || group->name[0] == '\0') {
+        if ((i == st->n_dbs && !cli_dir_group(st, n))
+            || group->name[0] == '\0')
+        {
             continue;
         }
 

@@ -29,6 +29,7 @@ typedef struct {
 
 
 static void cli_litestream_exec(void *data);
+static char *cli_litestream_find(cli_buffer_t *b, const char *text);
 
 
 /*
@@ -148,7 +149,7 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
             cli_copy(span, sizeof(span), "%lld s", (long long) (ms / 1000));
         }
 
-        p = cli_line_last(&run->err, "Error: ");
+        p = cli_litestream_find(&run->err, "Error: ");
 
         cli_copy(text, size, "Litestream %s within %s, it was ended%s%.700s",
                  run->tick ? "made no progress" : "gave no answer", span,
@@ -163,10 +164,10 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
 
     /* what it says last; Litestream 0.3 says it as a line of its log */
 
-    p = cli_line_last(&run->err, "Error: ");
+    p = cli_litestream_find(&run->err, "Error: ");
 
     if (p == NULL) {
-        p = cli_line_last(&run->err, " error=");
+        p = cli_litestream_find(&run->err, " error=");
 
         if (p && *p == '"' && (end = strrchr(++p, '"')) != NULL) {
             *end = '\0';
@@ -174,7 +175,7 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
     }
 
     if (p == NULL) {
-        p = cli_line_last(&run->err, "");
+        p = cli_litestream_find(&run->err, "");
     }
 
     if (p && *p) {
@@ -193,8 +194,8 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
 
 /* what follows text in the last line that has it, NUL-ended; or NULL */
 
-char *
-cli_line_last(cli_buffer_t *b, const char *text)
+static char *
+cli_litestream_find(cli_buffer_t *b, const char *text)
 {
     char  *p, *next, *found;
 

@@ -65,6 +65,10 @@ cli_status(cli_options_t *o)
         return CLI_NOT_RUNNING;
     }
 
+    if (!cli_dir_ready(st)) {
+        return CLI_NO;
+    }
+
     for (i = 0; i < st->n_dbs; i++) {
 
         if (!st->chosen[i]) {
@@ -102,7 +106,7 @@ cli_ready(cli_state_t *st)
         }
     }
 
-    return st->alive;
+    return st->alive && cli_dir_ready(st);
 }
 
 
@@ -115,6 +119,7 @@ cli_status_table(cli_state_t *st)
 
     cli_status_head(st);
     cli_status_groups(st);
+    cli_dir_table(st);
 
     row = malloc(sizeof(cli_row_t));
 
@@ -229,7 +234,9 @@ cli_status_groups(cli_state_t *st)
             }
         }
 
-        if (i == st->n_dbs || group->name[0] == '\0') {
+        if ((i == st->n_dbs && !cli_dir_group(st, n))
+            || group->name[0] == '\0')
+        {
             continue;
         }
 

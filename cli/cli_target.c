@@ -249,7 +249,9 @@ cli_target_db(cli_options_t *o, cli_target_t *t)
         }
     }
 
-    if (i == st->n_dbs || strcmp(t->name, "all") == 0) {
+    if (i == st->n_dbs || strcmp(t->name, "all") == 0
+        || memchr(st->dir_chosen, 1, (size_t) st->n_dirs))
+    {
         cli_fail(o, "%s needs one database", o->command);
         return CLI_USAGE;
     }

@@ -61,6 +61,8 @@ typedef struct {
 
 static cli_wait_e cli_wait_look(cli_wait_t *w);
 static cli_wait_e cli_wait_db(cli_wait_t *w, ngx_litestream_db_status_t *db);
+static cli_wait_e cli_wait_dir(cli_wait_t *w,
+    ngx_litestream_dir_status_t *dir);
 static cli_wait_e cli_wait_unknown(cli_wait_t *w, const char *name);
 static cli_wait_e cli_wait_error(cli_waited_t *wd,
     ngx_litestream_db_status_t *db, int64_t now);
@@ -176,12 +178,32 @@ cli_wait_look(cli_wait_t *w)
 
         for (i = 0; i < st->n_dbs; i++) {
 
-            if (!cli_named(w->o->names[n], &st->dbs[i])) {
+            if (!cli_named(w->o->names[n], &st->dbs[i])
+                && !cli_dir_of(w->o->names[n], &st->dbs[i]))
+            {
                 continue;
             }
 
             some = 1;
             verdict = cli_wait_db(w, &st->dbs[i]);
+
+            if (verdict == CLI_WAIT_NEVER) {
+                return verdict;
+            }
+
+            if (verdict != CLI_WAIT_IN_PLACE) {
+                all = verdict;
+            }
+        }
+
+        for (i = 0; i < st->n_dirs; i++) {
+
+            if (!cli_dir_named(w->o->names[n], &st->dirs[i])) {
+                continue;
+            }
+
+            some = 1;
+            verdict = cli_wait_dir(w, &st->dirs[i]);
 
             if (verdict == CLI_WAIT_NEVER) {
                 return verdict;
@@ -274,6 +296,50 @@ cli_wait_db(cli_wait_t *w, ngx_litestream_db_status_t *db)
     if (w->o->timeout != 0 && verdict != CLI_WAIT_NEVER) {
         cli_wait_say(wd, db->alias);
         cli_wait_progress(wd, db);
+    }
+
+    return verdict;
+}
+
+
+/* what of its databases is not in place is told by these */
+
+static cli_wait_e
+cli_wait_dir(cli_wait_t *w, ngx_litestream_dir_status_t *dir)
+{
+    cli_wait_e     verdict;
+    cli_waited_t  *wd;
+
+    if (dir->in_place
+        || (dir->state == NGX_LITESTREAM_DIR_FOUND && dir->unplaced))
+    {
+        return CLI_WAIT_IN_PLACE;
+    }
+
+    wd = cli_wait_get(w, dir->id, dir->alias);
+
+    if (wd == NULL) {
+        return CLI_WAIT_NOT_YET;
+    }
+
+    verdict = CLI_WAIT_NOT_YET;
+
+    cli_wait_reason(wd, dir->error[0]
+                        ? dir->error
+                        : ngx_litestream_dir_state_names[dir->state]);
+
+    if (dir->state == NGX_LITESTREAM_DIR_ERROR && !cli_passing(dir->error)
+        && cli_clock() - wd->since >= CLI_WAIT_STANDS)
+    {
+        verdict = CLI_WAIT_NEVER;
+    }
+
+    cli_copy(w->reason, sizeof(w->reason), "directory \"%s\": %.900s",
+             dir->alias, wd->reason);
+    w->code = CLI_NO;
+
+    if (w->o->timeout != 0 && verdict != CLI_WAIT_NEVER) {
+        cli_wait_say(wd, dir->alias);
     }
 
     return verdict;

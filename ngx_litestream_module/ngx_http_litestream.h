@@ -262,6 +262,29 @@ ngx_int_t ngx_litestream_db_alias(ngx_litestream_db_ctx_t *ctx);
 ngx_int_t ngx_litestream_vfs_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_array_t *list);
 
+ngx_int_t ngx_litestream_db_user(ngx_litestream_db_ctx_t *ctx,
+    ngx_file_info_t *fi, ngx_str_t *name);
+ngx_int_t ngx_litestream_db_missing(ngx_litestream_db_ctx_t *ctx);
+ngx_int_t ngx_litestream_db_add(ngx_litestream_parse_t *parse,
+    ngx_rbtree_t *tree, ngx_str_t *key, ngx_litestream_db_t *db,
+    ngx_litestream_db_t **old);
+
+/*
+ * ngx_litestream_dir.c: directories of databases.  named: 1 for a path that
+ * means one; path: what it says, into db->in; files: what is there, and who
+ * works with it; variable: 1 for a $name that its replica may have; replica:
+ * whether each database gets one of its own.  NGX_ERROR: it has been logged.
+ */
+
+ngx_uint_t ngx_litestream_dir_named(ngx_str_t *path);
+ngx_int_t ngx_litestream_dir_path(ngx_litestream_db_ctx_t *ctx);
+ngx_int_t ngx_litestream_dir_files(ngx_litestream_db_ctx_t *ctx);
+ngx_uint_t ngx_litestream_dir_variable(ngx_litestream_dir_t *dir,
+    ngx_str_t *name);
+ngx_int_t ngx_litestream_dir_replica(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_litestream_db_t *db,
+    ngx_litestream_replica_t *replica);
+
 /* ngx_litestream_warn.c: what is allowed but should not be */
 
 void ngx_litestream_db_warn(ngx_litestream_parse_t *parse,

@@ -205,6 +205,10 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
         return rc;
     }
 
+    if (ngx_http_litestream_members(ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (post) {
 
         /* of a chunked body, what is left of the chunk now being read */
@@ -493,7 +497,7 @@ ngx_http_litestream_api_route(ngx_http_litestream_api_t *ctx,
         return status;
     }
 
-    ctx->one = 1;
+    ctx->one = !ngx_litestream_is_dir(db);
 
     ctx->dbs = ngx_array_create(ctx->request->pool, 1,
                                 sizeof(ngx_litestream_db_t *));
@@ -614,6 +618,7 @@ static ngx_uint_t
 ngx_http_litestream_api_db(ngx_http_litestream_api_t *ctx, ngx_str_t *alias,
     ngx_litestream_db_t **db)
 {
+    ngx_int_t              rc;
     ngx_uint_t             i;
     ngx_litestream_db_t  **dbs;
 
@@ -626,6 +631,23 @@ ngx_http_litestream_api_db(ngx_http_litestream_api_t *ctx, ngx_str_t *alias,
         {
             *db = dbs[i];
             return NGX_HTTP_OK;
+        }
+
+        if (!ngx_litestream_is_dir(dbs[i])) {
+            continue;
+        }
+
+        rc = ngx_http_litestream_member(ctx->request->pool, dbs[i], alias,
+                                        db);
+
+        if (rc == NGX_OK) {
+            return NGX_HTTP_OK;
+        }
+
+        if (rc == NGX_ERROR) {
+            return ngx_http_litestream_api_error(ctx,
+                                               NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                               "no memory");
         }
     }
 
@@ -761,7 +783,7 @@ ngx_http_litestream_api_arg(ngx_http_litestream_api_t *ctx,
         elt = dbs->elts;
 
         for (i = 0; i < dbs->nelts; i++) {
-            if (elt[i] == db) {
+            if (elt[i]->id == db->id) {
                 return NGX_HTTP_OK;
             }
         }

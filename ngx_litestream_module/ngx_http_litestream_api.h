@@ -56,6 +56,7 @@ typedef struct {
 typedef struct {
     ngx_http_request_t        *request;
     ngx_array_t               *dbs;     /* of ngx_litestream_db_t *: asked */
+    ngx_array_t               *dirs;    /* the same: directories, or NULL */
     ngx_uint_t                 args;    /* NGX_HTTP_LITESTREAM_ARG_XXX */
     ngx_uint_t                 mode;
     ngx_msec_t                 timeout;
@@ -134,6 +135,22 @@ ngx_uint_t ngx_http_litestream_verify_get(ngx_http_litestream_api_t *ctx,
 
 ngx_int_t ngx_http_litestream_status_db(ngx_litestream_db_t *db,
     ngx_litestream_db_status_t *st);
+
+/*
+ * Databases in directories: ngx_http_litestream_member.c.  members: NGX_ERROR:
+ * no memory; member: NGX_OK and *db, NGX_DECLINED: there is none; the others
+ * are what the endpoints say of directories.
+ */
+
+ngx_int_t ngx_http_litestream_members(ngx_http_litestream_api_t *ctx);
+ngx_int_t ngx_http_litestream_member(ngx_pool_t *pool,
+    ngx_litestream_db_t *dir, ngx_str_t *alias, ngx_litestream_db_t **db);
+ngx_int_t ngx_http_litestream_status_dir(ngx_litestream_db_t *dir,
+    ngx_litestream_dir_status_t *st);
+void ngx_http_litestream_status_dirs(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_json_t *json);
+size_t ngx_http_litestream_ready_dir(ngx_litestream_db_t *dir,
+    ngx_uint_t alive, u_char *buf, size_t size);
 
 /* ngx_http_litestream_metrics.c, ngx_http_litestream_config.c */
 

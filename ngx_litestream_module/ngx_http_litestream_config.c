@@ -51,11 +51,11 @@ ngx_http_litestream_api_dbs(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
     }
 
     names = conf->names->elts;
-    dbs = lcf->dbs.elts;
+    dbs = lcf->all.elts;
 
     for (i = 0; i < conf->names->nelts; i++) {
 
-        for (n = 0; n < lcf->dbs.nelts; n++) {
+        for (n = 0; n < lcf->all.nelts; n++) {
 
             if (dbs[n]->alias.len == names[i].len
                 && ngx_strncmp(dbs[n]->alias.data, names[i].data, names[i].len)
@@ -65,7 +65,7 @@ ngx_http_litestream_api_dbs(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
             }
         }
 
-        if (n == lcf->dbs.nelts) {
+        if (n == lcf->all.nelts) {
             ngx_litestream_said_error(cf->log, &conf->said, 0,
                                       "unknown database \"%V\" in "
                                       "\"litestream_api\"", &names[i]);
@@ -179,7 +179,7 @@ ngx_http_litestream_config_make(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
 
     rc = NGX_ERROR;
 
-    use = ngx_pcalloc(pool, lcf->dbs.nelts);
+    use = ngx_pcalloc(pool, lcf->dbs.nelts + lcf->dirs.nelts);
     yml = ngx_pcalloc(pool, lcf->groups.nelts * sizeof(ngx_str_t));
 
     if (use == NULL || yml == NULL) {
@@ -189,7 +189,7 @@ ngx_http_litestream_config_make(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
     db = dbs->elts;
 
     for (i = 0; i < dbs->nelts; i++) {
-        use[db[i]->index] = 1;
+        use[db[i]->index + (db[i]->in ? lcf->dbs.nelts : 0)] = 1;
         yml[db[i]->group->index].len = 1;
     }
 

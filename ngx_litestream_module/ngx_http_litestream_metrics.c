@@ -19,7 +19,7 @@
 #include "ngx_http_litestream_api.h"
 
 
-/* a sample of a database: the longest name and state, an alias, a number */
+/* a sample of a database without its alias: name and state, a number */
 #define NGX_HTTP_LITESTREAM_METRICS_LINE  256
 
 #define NGX_HTTP_LITESTREAM_NUMBER        0
@@ -82,6 +82,8 @@ static void ngx_http_litestream_metrics_self(
 static void ngx_http_litestream_metrics_processes(
     ngx_http_litestream_metrics_t *m);
 static void ngx_http_litestream_metrics_databases(
+    ngx_http_litestream_metrics_t *m);
+static void ngx_http_litestream_metrics_dirs(ngx_http_litestream_api_t *ctx,
     ngx_http_litestream_metrics_t *m);
 static void ngx_http_litestream_metrics_states(
     ngx_http_litestream_metrics_t *m, char *name, char *help, char **names,
@@ -216,6 +218,7 @@ ngx_http_litestream_metrics_get(ngx_http_litestream_api_t *ctx,
     ngx_http_litestream_metrics_self(&m);
     ngx_http_litestream_metrics_processes(&m);
     ngx_http_litestream_metrics_databases(&m);
+    ngx_http_litestream_metrics_dirs(ctx, &m);
 
     return NGX_HTTP_OK;
 }
@@ -230,6 +233,7 @@ ngx_http_litestream_metrics_read(ngx_http_litestream_api_t *ctx,
     ngx_pool_t                     *pool;
     ngx_litestream_db_t           **dbs;
     ngx_litestream_db_status_t      st;
+    ngx_litestream_dir_status_t     dst;
     ngx_litestream_group_status_t  *process;
     u_char                          groups[NGX_LITESTREAM_MAX_GROUPS];
 
@@ -263,6 +267,16 @@ ngx_http_litestream_metrics_read(ngx_http_litestream_api_t *ctx,
 
         if (rc == NGX_OK && st.group < NGX_LITESTREAM_MAX_GROUPS) {
             groups[st.group] = 1;
+        }
+    }
+
+    for (i = 0; ctx->dirs && i < ctx->dirs->nelts; i++) {
+        dbs = ctx->dirs->elts;
+
+        if (ngx_http_litestream_status_dir(dbs[i], &dst) == NGX_OK
+            && dst.group < NGX_LITESTREAM_MAX_GROUPS)
+        {
+            groups[dst.group] = 1;
         }
     }
 
@@ -544,6 +558,63 @@ ngx_http_litestream_metrics_databases(ngx_http_litestream_metrics_t *m)
 }
 
 
+static void
+ngx_http_litestream_metrics_dirs(ngx_http_litestream_api_t *ctx,
+    ngx_http_litestream_metrics_t *m)
+{
+    char                         *name;
+    int64_t                       value;
+    ngx_uint_t                    i, j, head;
+    ngx_litestream_db_t         **dirs;
+    ngx_litestream_dir_status_t   st;
+
+    static char  *metrics[][2] = {
+        { "nginx_litestream_directory_databases",
+          "Databases that were found in the directory." },
+        { "nginx_litestream_directory_found",
+          "Whether the directory has been looked through." },
+        { "nginx_litestream_directory_scan_timestamp_seconds",
+          "When the directory was last looked through." }
+    };
+
+    for (j = 0; ctx->dirs && j < 3; j++) {
+
+        name = metrics[j][0];
+        head = 0;
+
+        for (i = 0; i < ctx->dirs->nelts; i++) {
+
+            dirs = ctx->dirs->elts;
+
+            (void) ngx_http_litestream_status_dir(dirs[i], &st);
+
+            value = (j == 0) ? (int64_t) st.count
+                    : (j == 1) ? st.state == NGX_LITESTREAM_DIR_FOUND
+                    : st.scanned_at;
+
+            if (j == 2 && value == 0) {
+                continue;
+            }
+
+            if (!head) {
+                ngx_http_litestream_metrics_head(m, name, "gauge",
+                                                 metrics[j][1]);
+                head = 1;
+            }
+
+            ngx_http_litestream_metrics_text(m->out, name);
+            ngx_http_litestream_metrics_text(m->out, "{");
+            ngx_http_litestream_metrics_label(m->out, "directory",
+                                              dirs[i]->alias.data,
+                                              dirs[i]->alias.len);
+            ngx_http_litestream_metrics_text(m->out, "}");
+            ngx_http_litestream_metrics_value(m->out, value,
+                                    j == 2 ? NGX_HTTP_LITESTREAM_SECONDS : 0);
+        }
+    }
+}
+
+
 /* one sample for each state, so that a query needs no list of numbers */
 
 static void
@@ -567,23 +638,38 @@ ngx_http_litestream_metrics_states(ngx_http_litestream_metrics_t *m,
 }
 
 
-/* most of an answer is made here; an alias needs no escapes */
+/* most of an answer is made here; few aliases need escapes */
 
 static void
 ngx_http_litestream_metrics_line(ngx_http_litestream_json_t *out, char *name,
     ngx_litestream_db_t *db, char *state, int64_t value, ngx_uint_t unit)
 {
-    u_char  *p;
+    u_char  *p, *s, *last;
 
-    p = ngx_http_litestream_json_reserve(out,
-                                         NGX_HTTP_LITESTREAM_METRICS_LINE);
+    p = ngx_http_litestream_json_reserve(out, NGX_HTTP_LITESTREAM_METRICS_LINE
+                                              + 2 * db->alias.len);
     if (p == NULL) {
         return;
     }
 
     p = ngx_cpymem(p, name, ngx_strlen(name));
     p = ngx_cpymem(p, "{db=\"", sizeof("{db=\"") - 1);
-    p = ngx_cpymem(p, db->alias.data, db->alias.len);
+
+    if (db->in == NULL) {
+        p = ngx_cpymem(p, db->alias.data, db->alias.len);
+
+    } else {
+        last = db->alias.data + db->alias.len;
+
+        for (s = db->alias.data; s < last; s++) {
+
+            if (*s == '\\' || *s == '"') {
+                *p++ = '\\';
+            }
+
+            *p++ = *s;
+        }
+    }
 
     if (state) {
         p = ngx_cpymem(p, "\",state=\"", sizeof("\",state=\"") - 1);

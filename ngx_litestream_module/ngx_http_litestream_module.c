@@ -207,7 +207,7 @@ ngx_litestream_get_conf(ngx_cycle_t *cycle)
 
     lcf = ngx_litestream_any_conf(cycle);
 
-    return (lcf && lcf->dbs.nelts) ? lcf : NULL;
+    return (lcf && lcf->all.nelts) ? lcf : NULL;
 }
 
 
@@ -262,6 +262,19 @@ ngx_http_litestream_create_main_conf(ngx_conf_t *cf)
     lcf->log = &cf->cycle->new_log;
 
     if (ngx_array_init(&lcf->dbs, cf->pool, 4, sizeof(ngx_litestream_db_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lcf->dirs, cf->pool, 1,
+                       sizeof(ngx_litestream_dir_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lcf->all, cf->pool, 4, sizeof(ngx_litestream_db_t *))
         != NGX_OK)
     {
         return NULL;

@@ -114,7 +114,7 @@ ngx_http_litestream_setup(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if ((lmcf->lcf.dbs.nelts || lmcf->lcf.vfs.nelts)
+    if ((lmcf->lcf.all.nelts || lmcf->lcf.vfs.nelts)
         && ngx_http_litestream_state_usable(&parse, &lmcf->state_path,
                                             &lmcf->lcf.state_path)
            != NGX_OK)
@@ -294,11 +294,11 @@ ngx_http_litestream_place(ngx_litestream_parse_t *parse,
 {
     ngx_litestream_db_t  **dbs;
 
-    if (said->file || parse->lcf->dbs.nelts == 0) {
+    if (said->file || parse->lcf->all.nelts == 0) {
         return said;
     }
 
-    dbs = parse->lcf->dbs.elts;
+    dbs = parse->lcf->all.elts;
 
     ngx_memzero(first, sizeof(ngx_http_litestream_said_t));
 
@@ -327,7 +327,7 @@ ngx_http_litestream_bin(ngx_litestream_parse_t *parse,
     if (said->file) {
         name = said->args[1];
 
-    } else if (lmcf->lcf.dbs.nelts) {
+    } else if (lmcf->lcf.all.nelts) {
         ngx_str_set(&name, "litestream");
 
     } else {
@@ -468,7 +468,7 @@ ngx_http_litestream_check(ngx_cycle_t *cycle)
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
     if (!ccf->master) {
-        dbs = lcf->dbs.elts;
+        dbs = lcf->all.elts;
 
         ngx_memzero(&said, sizeof(ngx_http_litestream_said_t));
 
@@ -590,11 +590,14 @@ ngx_http_litestream_digest(ngx_cycle_t *cycle,
         }
     }
 
-    dbs = lcf->dbs.elts;
+    /* what was found in directories is not of the configuration */
 
-    for (i = 0; i < lcf->dbs.nelts; i++) {
+    dbs = lcf->all.elts;
+
+    for (i = 0; i < lcf->all.nelts; i++) {
         db = dbs[i];
 
+        ngx_http_litestream_digest_num(&md5, db->in != NULL);
         ngx_http_litestream_digest_str(&md5, &db->alias);
         ngx_http_litestream_digest_str(&md5, &db->path);
         ngx_http_litestream_digest_num(&md5, db->group->index);

@@ -50,8 +50,9 @@ ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
     int64_t                         now;
     ngx_int_t                       rc;
     ngx_uint_t                      i, known, alive, ready;
-    ngx_litestream_db_t           **dbs;
+    ngx_litestream_db_t           **dbs, **dirs;
     ngx_litestream_db_status_t      st;
+    ngx_litestream_dir_status_t     dst;
     ngx_litestream_super_status_t   super;
     u_char                          groups[NGX_LITESTREAM_MAX_GROUPS];
 
@@ -77,6 +78,19 @@ ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
 
         if (rc == NGX_OK && st.group < NGX_LITESTREAM_MAX_GROUPS) {
             groups[st.group] = 1;
+        }
+    }
+
+    for (i = 0; ctx->dirs && i < ctx->dirs->nelts; i++) {
+        dirs = ctx->dirs->elts;
+        rc = ngx_http_litestream_status_dir(dirs[i], &dst);
+
+        if (rc != NGX_OK || !dst.in_place) {
+            ready = 0;
+        }
+
+        if (rc == NGX_OK && dst.group < NGX_LITESTREAM_MAX_GROUPS) {
+            groups[dst.group] = 1;
         }
     }
 
@@ -106,6 +120,7 @@ ngx_http_litestream_status_get(ngx_http_litestream_api_t *ctx,
 
     ngx_http_litestream_json_close(json, ']');
 
+    ngx_http_litestream_status_dirs(ctx, json);
     ngx_http_litestream_status_vfs(json, ctx->one ? NULL : ctx->request);
 
     ngx_http_litestream_json_open(json, "applications", '[');
@@ -128,7 +143,7 @@ ngx_http_litestream_ready_get(ngx_http_litestream_api_t *ctx,
     size_t                          len;
     int64_t                         now;
     ngx_uint_t                      i, pass, alive, ready;
-    ngx_litestream_db_t           **dbs;
+    ngx_litestream_db_t           **dbs, **dirs;
     ngx_litestream_super_status_t   super;
     u_char                          buf[NGX_HTTP_LITESTREAM_REASON_LEN];
 
@@ -170,6 +185,24 @@ ngx_http_litestream_ready_get(ngx_http_litestream_api_t *ctx,
             ngx_http_litestream_json_key(json, dbs[i]->alias.data,
                                          dbs[i]->alias.len);
             ngx_http_litestream_json_text(json, NULL, buf, len);
+        }
+
+        for (i = 0; ctx->dirs && i < ctx->dirs->nelts; i++) {
+            dirs = ctx->dirs->elts;
+
+            len = ngx_http_litestream_ready_dir(dirs[i], alive, buf,
+                                                sizeof(buf));
+            if (len == 0) {
+                continue;
+            }
+
+            ready = 0;
+
+            if (pass) {
+                ngx_http_litestream_json_key(json, dirs[i]->alias.data,
+                                             dirs[i]->alias.len);
+                ngx_http_litestream_json_text(json, NULL, buf, len);
+            }
         }
     }
 

@@ -13,10 +13,15 @@
 #include "ngx_http_litestream_api.h"
 
 
+/* of a directory without databases */
+#define NGX_HTTP_LITESTREAM_NO_LAG  -2
+
+
 static ngx_int_t ngx_http_litestream_ready_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_litestream_lag_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static int64_t ngx_http_litestream_lag(ngx_litestream_db_t *db, int64_t now);
 static ngx_array_t *ngx_http_litestream_server_dbs(ngx_http_request_t *r);
 
 
@@ -113,7 +118,7 @@ ngx_http_litestream_visible(ngx_http_litestream_main_conf_t *lmcf,
         return llcf->dbs;
     }
 
-    return lscf->dbs.nelts ? &lscf->dbs : &lmcf->lcf.dbs;
+    return lscf->dbs.nelts ? &lscf->dbs : &lmcf->lcf.all;
 }
 
 
@@ -125,6 +130,7 @@ ngx_http_litestream_ready_variable(ngx_http_request_t *r,
     ngx_array_t                    *dbs;
     ngx_litestream_db_t           **db;
     ngx_litestream_db_status_t      st;
+    ngx_litestream_dir_status_t     dst;
     ngx_litestream_super_status_t   ss;
 
     dbs = ngx_http_litestream_server_dbs(r);
@@ -139,6 +145,13 @@ ngx_http_litestream_ready_variable(ngx_http_request_t *r,
              && ngx_litestream_alive(&ss, ngx_http_litestream_now()));
 
     for (i = 0; ready && i < dbs->nelts; i++) {
+
+        if (ngx_litestream_is_dir(db[i])) {
+            ready = (ngx_http_litestream_status_dir(db[i], &dst) == NGX_OK
+                     && dst.in_place);
+            continue;
+        }
+
         ready = (ngx_litestream_status_db(db[i]->id, db[i]->index, &st)
                  == NGX_OK
                  && st.in_place);
@@ -159,11 +172,10 @@ static ngx_int_t
 ngx_http_litestream_lag_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    int64_t                      lag, now, max;
-    ngx_uint_t                   i, n;
-    ngx_array_t                 *dbs;
-    ngx_litestream_db_t        **db;
-    ngx_litestream_db_status_t   st;
+    int64_t                lag, now, max;
+    ngx_uint_t             i, n;
+    ngx_array_t           *dbs;
+    ngx_litestream_db_t  **db;
 
     dbs = ngx_http_litestream_server_dbs(r);
     db = dbs->elts;
@@ -185,12 +197,13 @@ ngx_http_litestream_lag_variable(ngx_http_request_t *r,
             continue;
         }
 
-        n++;
-        lag = -1;
+        lag = ngx_http_litestream_lag(db[i], now);
 
-        if (ngx_litestream_status_db(db[i]->id, db[i]->index, &st) == NGX_OK) {
-            lag = ngx_litestream_lag(&st, now);
+        if (lag == NGX_HTTP_LITESTREAM_NO_LAG) {
+            continue;
         }
+
+        n++;
 
         if (lag < 0) {
             max = -1;
@@ -220,4 +233,33 @@ ngx_http_litestream_lag_variable(ngx_http_request_t *r,
              - v->data;
 
     return NGX_OK;
+}
+
+
+/* ms, -1: unknown; that of a directory is the largest in it */
+
+static int64_t
+ngx_http_litestream_lag(ngx_litestream_db_t *db, int64_t now)
+{
+    ngx_litestream_db_status_t   st;
+    ngx_litestream_dir_status_t  dst;
+
+    if (!ngx_litestream_is_dir(db)) {
+        return (ngx_litestream_status_db(db->id, db->index, &st) == NGX_OK)
+               ? ngx_litestream_lag(&st, now) : -1;
+    }
+
+    if (ngx_http_litestream_status_dir(db, &dst) != NGX_OK
+        || dst.scanned_at == 0)
+    {
+        return -1;
+    }
+
+    if (dst.count == 0) {
+        return NGX_HTTP_LITESTREAM_NO_LAG;
+    }
+
+    st.last_sync_at = dst.last_sync_at;
+
+    return ngx_litestream_lag(&st, now);
 }

@@ -96,12 +96,13 @@ ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx)
 
 
 /*
- * POST sync.  Worker, does not block.
+ * POST sync: of a directory, each of its databases.  Worker, does not block.
  */
 
 ngx_int_t
 ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx)
 {
+    ngx_uint_t                   i;
     ngx_http_litestream_wait_t  *w;
 
     w = ngx_http_litestream_wait_create(ctx);
@@ -110,7 +111,10 @@ ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx)
     }
 
     w->sync = 1;
-    w->questions[0].ask.msg.type = NGX_LITESTREAM_IPC_SYNC;
+
+    for (i = 0; i < w->n; i++) {
+        w->questions[i].ask.msg.type = NGX_LITESTREAM_IPC_SYNC;
+    }
 
     return ngx_http_litestream_wait(w);
 }
@@ -372,11 +376,6 @@ ngx_http_litestream_wait_send(ngx_http_litestream_wait_t *w)
 
     ngx_http_litestream_json_init(&json, r->pool);
 
-    if (w->sync) {
-        status = ngx_http_litestream_wait_sync(w->questions, &json);
-        return ngx_http_litestream_api_send(r, status, &json);
-    }
-
     status = NGX_HTTP_OK;
 
     if (!w->ctx->one) {
@@ -385,7 +384,9 @@ ngx_http_litestream_wait_send(ngx_http_litestream_wait_t *w)
     }
 
     for (i = 0; i < w->n; i++) {
-        rc = ngx_http_litestream_wait_verify(&w->questions[i], &json);
+        rc = w->sync
+             ? ngx_http_litestream_wait_sync(&w->questions[i], &json)
+             : ngx_http_litestream_wait_verify(&w->questions[i], &json);
 
         /* one that failed outweighs those that still run */
 

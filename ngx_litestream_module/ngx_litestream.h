@@ -31,6 +31,13 @@
 #define NGX_LITESTREAM_LIST_LEN       (1024 * 1024 * 8)
 
 
+/* names of temporary files are made of the name of a database */
+#define NGX_LITESTREAM_NAME_LEN       (255 - 32)
+
+/* components of a path with "*", from the first one with a "*" on */
+#define NGX_LITESTREAM_PATTERN_PARTS  32
+
+
 #define NGX_LITESTREAM_RESTORE_OFF        0
 #define NGX_LITESTREAM_RESTORE_IF_BACKUP  1
 #define NGX_LITESTREAM_RESTORE_REQUIRED   2
@@ -46,6 +53,7 @@ typedef struct ngx_litestream_db_s     ngx_litestream_db_t;
 typedef struct ngx_litestream_group_s  ngx_litestream_group_t;
 typedef struct ngx_litestream_base_s   ngx_litestream_base_t;
 typedef struct ngx_litestream_vars_s   ngx_litestream_vars_t;
+typedef struct ngx_litestream_dir_s    ngx_litestream_dir_t;
 
 
 /* a part of a YAML file: ngx_litestream_tree.c */
@@ -110,6 +118,44 @@ typedef struct {
 } ngx_litestream_settings_t;
 
 
+/* a path with "*", taken apart: ngx_litestream_pattern.c */
+
+typedef struct {
+    ngx_str_t                  text;    /* below the root */
+    ngx_uint_t                 n;
+    ngx_str_t                  parts[NGX_LITESTREAM_PATTERN_PARTS];
+} ngx_litestream_pattern_t;
+
+
+/* $NAME in a replica: what a group of that name has matched */
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  value;
+    ngx_uint_t                 n;       /* of the group */
+} ngx_litestream_named_t;
+
+
+/* a directory of databases, which are found while nginx runs */
+
+struct ngx_litestream_dir_s {
+    ngx_litestream_db_t       *db;      /* what they all have */
+    ngx_str_t                  root;    /* links resolved, NUL-ended */
+    ngx_litestream_pattern_t   pattern;
+    ngx_regex_t               *regex;   /* NULL: pattern counts */
+    ngx_uint_t                 captures;
+    ngx_array_t                names;   /* of ngx_litestream_named_t */
+    uint64_t                   id;      /* of alias and path */
+    ngx_uint_t                 index;   /* in conf->dirs */
+
+    /* where their replicas are: before and after $file, if only that varies */
+
+    ngx_str_t                  before;
+    ngx_str_t                  after;
+    unsigned                   listed:1;     /* they can be looked for */
+};
+
+
 struct ngx_litestream_db_s {
     ngx_str_t                  alias;   /* NUL-ended */
     ngx_str_t                  path;    /* symlinks resolved, NUL-ended */
@@ -120,6 +166,9 @@ struct ngx_litestream_db_s {
 
     ngx_litestream_replica_t  *replica;
     ngx_litestream_group_t    *group;
+
+    ngx_litestream_dir_t      *in;      /* where it was found, or is itself */
+    ngx_pool_t                *pool;    /* of one that was found */
 
     uid_t                      owner;   /* of a restored file */
     gid_t                      owner_group;
@@ -152,6 +201,7 @@ struct ngx_litestream_db_s {
     unsigned                   replicate:1;
     unsigned                   background:1;
     unsigned                   base_interval:1;   /* keys, settings say it */
+    unsigned                   gone:1;  /* was found once: its place is free */
 };
 
 
@@ -207,6 +257,7 @@ struct ngx_litestream_group_s {
     ngx_str_t                  socket;
 
     ngx_array_t                dbs;     /* of ngx_litestream_db_t * */
+    ngx_array_t                dirs;    /* of ngx_litestream_dir_t * */
 
     /* environment of its processes, "NAME=value", NULL at the end */
 
@@ -214,8 +265,15 @@ struct ngx_litestream_group_s {
 };
 
 
+/*
+ * dbs: in the supervisor, those that were found in directories are there as
+ * well; all: as the configuration names them, directories too, by their db
+ */
+
 typedef struct {
     ngx_array_t                dbs;     /* of ngx_litestream_db_t * */
+    ngx_array_t                dirs;    /* of ngx_litestream_dir_t * */
+    ngx_array_t                all;     /* of ngx_litestream_db_t * */
     ngx_array_t                groups;  /* of ngx_litestream_group_t * */
     ngx_array_t                vfs;     /* of ngx_litestream_vfs_t * */
     ngx_array_t                secrets; /* of ngx_str_t, to redact */
@@ -268,6 +326,16 @@ uint64_t ngx_litestream_status_changes(void);
 ngx_int_t ngx_litestream_status_group(ngx_uint_t n,
     ngx_litestream_group_status_t *st);
 ngx_int_t ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
+    ngx_litestream_db_status_t *st);
+ngx_int_t ngx_litestream_status_dir(uint64_t id, ngx_uint_t hint,
+    ngx_litestream_dir_status_t *st);
+
+/*
+ * The databases of a directory: the first record from *n on, and *n of the one
+ * behind it; NGX_DECLINED: there are no more.
+ */
+
+ngx_int_t ngx_litestream_status_next(uint64_t dir, ngx_uint_t *n,
     ngx_litestream_db_status_t *st);
 
 /* questions to the supervisor: ngx_litestream_ask.c */
@@ -454,6 +522,29 @@ ngx_int_t ngx_litestream_env_expand(ngx_pool_t *pool, ngx_str_t *text,
 
 ngx_uint_t ngx_litestream_env_name(ngx_str_t *name);
 ngx_uint_t ngx_litestream_env_secret(ngx_str_t *name);
+
+
+/* paths with "*": pure, ngx_litestream_pattern.c */
+
+char *ngx_litestream_pattern_parse(ngx_litestream_pattern_t *p,
+    ngx_str_t *path, ngx_str_t *root);
+uint64_t ngx_litestream_pattern_start(ngx_litestream_pattern_t *p);
+uint64_t ngx_litestream_pattern_enter(ngx_litestream_pattern_t *p,
+    uint64_t at, u_char *name, size_t len);
+ngx_uint_t ngx_litestream_pattern_file(ngx_litestream_pattern_t *p,
+    uint64_t at, u_char *name, size_t len);
+ngx_uint_t ngx_litestream_pattern_match(ngx_litestream_pattern_t *p,
+    u_char *path, size_t len);
+
+size_t ngx_litestream_variable(u_char *p, u_char *last);
+ngx_uint_t ngx_litestream_path_uri(u_char *path, size_t len);
+
+ngx_uint_t ngx_litestream_name_ours(u_char *name, size_t len);
+ngx_uint_t ngx_litestream_name_beside(u_char *name, size_t len);
+char *ngx_litestream_member_path(u_char *path, size_t len);
+
+/* 1: it stands for a directory of databases */
+#define ngx_litestream_is_dir(d)  ((d)->in && (d)->in->db == (d))
 
 
 /* pure helpers: ngx_litestream_verdict.c */

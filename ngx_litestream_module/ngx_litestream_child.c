@@ -134,6 +134,10 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
 
     rdbs = rg->rdbs.elts;
 
+    /* a directory that is looked through for the first time may bring some */
+
+    pending += rg->scans;
+
     for (i = 0; i < rg->rdbs.nelts; i++) {
         rdb = rdbs[i];
 
@@ -320,7 +324,8 @@ ngx_litestream_group_spawn(ngx_litestream_rgroup_t *rg)
     ex.err = p[1];
     ex.death = SIGTERM;
     ex.locks = 1;
-    ex.nofile = 1024 + 8 * rg->rdbs.nelts;
+    ex.nofile = 1024 + 8 * (rg->group->dirs.nelts ? NGX_LITESTREAM_MAX_DBS
+                                                  : rg->rdbs.nelts);
 
     /* with both ends it can still log when we are dead, see SIGPIPE */
 

@@ -36,6 +36,15 @@ ngx_litestream_copy_name(ngx_litestream_db_t *db)
 {
     static char  name[4300];
 
+    /* there are slashes in the alias of one that was found in a directory */
+
+    if (db->in) {
+        (void) snprintf(name, sizeof(name), "%s/verify-%016llx.db",
+                        (char *) db->group->run.data,
+                        (unsigned long long) db->id);
+        return name;
+    }
+
     (void) snprintf(name, sizeof(name), "%s/verify-%s.db",
                     (char *) db->group->run.data, (char *) db->alias.data);
     return name;

@@ -12,10 +12,6 @@
 #include "ngx_http_litestream.h"
 
 
-/* names of temporary files are made of the name of the database */
-#define NGX_LITESTREAM_NAME_LEN  (255 - 32)
-
-
 typedef struct {
     ngx_str_node_t               sn;
     ngx_litestream_db_t         *db;
@@ -24,15 +20,11 @@ typedef struct {
 
 static ngx_int_t ngx_litestream_db_path(ngx_litestream_db_ctx_t *ctx);
 static ngx_int_t ngx_litestream_db_files(ngx_litestream_db_ctx_t *ctx);
-static ngx_int_t ngx_litestream_db_user(ngx_litestream_db_ctx_t *ctx,
-    ngx_file_info_t *fi, ngx_str_t *name);
+static ngx_int_t ngx_litestream_db_push(ngx_litestream_parse_t *parse,
+    ngx_litestream_db_t *db);
 static ngx_int_t ngx_litestream_db_owner(ngx_litestream_db_ctx_t *ctx);
 static ngx_int_t ngx_litestream_db_access(ngx_litestream_db_ctx_t *ctx,
     ngx_uint_t exists);
-static ngx_int_t ngx_litestream_db_missing(ngx_litestream_db_ctx_t *ctx);
-static ngx_int_t ngx_litestream_db_add(ngx_litestream_parse_t *parse,
-    ngx_rbtree_t *tree, ngx_str_t *key, ngx_litestream_db_t *db,
-    ngx_litestream_db_t **old);
 
 
 /*
@@ -71,7 +63,7 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica)
 {
     ngx_uint_t                 own;
-    ngx_litestream_db_t       *db, **dbp;
+    ngx_litestream_db_t       *db;
     ngx_litestream_db_ctx_t    ctx;
     ngx_litestream_group_t    *group;
     ngx_litestream_base_db_t  *bdb;
@@ -116,13 +108,18 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
     }
 
     if (ngx_litestream_db_alias(&ctx) != NGX_OK
-        || ngx_litestream_db_path(&ctx) != NGX_OK
+        || (ngx_litestream_dir_named(&ctx.path)
+            ? ngx_litestream_dir_path(&ctx)
+            : ngx_litestream_db_path(&ctx))
+           != NGX_OK
         || ngx_litestream_db_params(&ctx) != NGX_OK)
     {
         return NULL;
     }
 
-    bdb = ngx_litestream_base_find(parse, &ctx.path, &ctx.url, &replica);
+    bdb = db->in ? NULL
+                 : ngx_litestream_base_find(parse, &ctx.path, &ctx.url,
+                                            &replica);
 
     db->replica = ngx_litestream_replica_parse(parse, db, said, &ctx.url,
                                                replica);
@@ -136,7 +133,9 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
-    if (ngx_litestream_db_files(&ctx) != NGX_OK
+    if ((db->in ? ngx_litestream_dir_files(&ctx)
+                : ngx_litestream_db_files(&ctx))
+        != NGX_OK
         || ngx_litestream_db_owner(&ctx) != NGX_OK)
     {
         return NULL;
@@ -150,23 +149,62 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
 
     db->group = group;
 
-    dbp = ngx_array_push(&group->dbs);
-    if (dbp == NULL) {
+    if (ngx_litestream_db_push(parse, db) != NGX_OK) {
         return NULL;
+    }
+
+    ngx_litestream_db_warn(parse, db, said, ctx.url.len ? NULL : replica);
+
+    return db;
+}
+
+
+static ngx_int_t
+ngx_litestream_db_push(ngx_litestream_parse_t *parse, ngx_litestream_db_t *db)
+{
+    ngx_litestream_db_t   **dbp;
+    ngx_litestream_dir_t  **dirp;
+
+    dbp = ngx_array_push(&parse->lcf->all);
+    if (dbp == NULL) {
+        return NGX_ERROR;
+    }
+
+    *dbp = db;
+
+    if (db->in) {
+        dirp = ngx_array_push(&db->group->dirs);
+        if (dirp == NULL) {
+            return NGX_ERROR;
+        }
+
+        *dirp = db->in;
+
+        dirp = ngx_array_push(&parse->lcf->dirs);
+        if (dirp == NULL) {
+            return NGX_ERROR;
+        }
+
+        *dirp = db->in;
+
+        return NGX_OK;
+    }
+
+    dbp = ngx_array_push(&db->group->dbs);
+    if (dbp == NULL) {
+        return NGX_ERROR;
     }
 
     *dbp = db;
 
     dbp = ngx_array_push(&parse->lcf->dbs);
     if (dbp == NULL) {
-        return NULL;
+        return NGX_ERROR;
     }
 
     *dbp = db;
 
-    ngx_litestream_db_warn(parse, db, said, ctx.url.len ? NULL : replica);
-
-    return db;
+    return NGX_OK;
 }
 
 
@@ -227,26 +265,11 @@ invalid:
 static ngx_int_t
 ngx_litestream_db_path(ngx_litestream_db_ctx_t *ctx)
 {
-    u_char      *p;
-    char        *reason;
-    ngx_str_t   *path, name;
-    ngx_uint_t   i;
-
-    static ngx_str_t  suffixes[] = {
-        ngx_string("-wal"),
-        ngx_string("-shm"),
-        ngx_string("-journal")
-    };
+    u_char     *p;
+    char       *reason;
+    ngx_str_t  *path, name;
 
     path = &ctx->path;
-
-    if (ngx_strlchr(path->data, path->data + path->len, '*')
-        || ngx_strlchr(path->data, path->data + path->len, '~'))
-    {
-        reason = "has \"*\" or \"~\" in it, which is not supported "
-                 "by this version";
-        goto invalid;
-    }
 
     if (path->len == 0 || path->data[0] != '/') {
         reason = "must be absolute";
@@ -280,16 +303,10 @@ ngx_litestream_db_path(ngx_litestream_db_ctx_t *ctx)
         goto invalid;
     }
 
-    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-
-        if (name.len >= suffixes[i].len
-            && ngx_strncmp(name.data + name.len - suffixes[i].len,
-                           suffixes[i].data, suffixes[i].len) == 0)
-        {
-            reason = "is a file that SQLite keeps beside a database "
-                     "(-wal, -shm, -journal), not a database";
-            goto invalid;
-        }
+    if (ngx_litestream_name_beside(name.data, name.len)) {
+        reason = "is a file that SQLite keeps beside a database "
+                 "(-wal, -shm, -journal), not a database";
+        goto invalid;
     }
 
     ctx->db->name = name;
@@ -331,6 +348,14 @@ ngx_litestream_db_files(ngx_litestream_db_ctx_t *ctx)
                                   "path \"%V\" of database \"%V\" "
                                   "cannot be resolved",
                                   &ctx->path, &db->alias);
+        return NGX_ERROR;
+    }
+
+    if (db->replicate && !ngx_litestream_path_uri(real.data, real.len)) {
+        ngx_litestream_said_error(log, ctx->said, 0,
+                                  "path \"%V\" of database \"%V\" has \"?\", "
+                                  "\"#\" or \"%%\" in it, which Litestream "
+                                  "does not open", &real, &db->alias);
         return NGX_ERROR;
     }
 
@@ -453,7 +478,11 @@ ngx_litestream_db_files(ngx_litestream_db_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+/*
+ * ctx->user: who works with the database.  fi is that of the file of that name.
+ */
+
+ngx_int_t
 ngx_litestream_db_user(ngx_litestream_db_ctx_t *ctx, ngx_file_info_t *fi,
     ngx_str_t *name)
 {
@@ -489,7 +518,7 @@ ngx_litestream_db_user(ngx_litestream_db_ctx_t *ctx, ngx_file_info_t *fi,
 
 /* the directory is missing: says the command that makes it */
 
-static ngx_int_t
+ngx_int_t
 ngx_litestream_db_missing(ngx_litestream_db_ctx_t *ctx)
 {
     u_char                 *p, *name;
@@ -729,7 +758,7 @@ ngx_litestream_db_owner(ngx_litestream_db_ctx_t *ctx)
 
 /* NGX_DECLINED: the key is there, old is its database */
 
-static ngx_int_t
+ngx_int_t
 ngx_litestream_db_add(ngx_litestream_parse_t *parse, ngx_rbtree_t *tree,
     ngx_str_t *key, ngx_litestream_db_t *db, ngx_litestream_db_t **old)
 {

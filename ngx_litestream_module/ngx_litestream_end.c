@@ -52,6 +52,8 @@ ngx_litestream_quit(ngx_uint_t terminate)
 
         ngx_litestream_sup->terminating = 1;
 
+        ngx_litestream_scan_stop();
+
         for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
             rdb = ngx_litestream_sup->rdbs[i];
 
@@ -134,6 +136,8 @@ ngx_litestream_handover(uint64_t generation)
     ngx_litestream_sup->leaving = 1;
     ngx_litestream_sup->deadline = ngx_current_msec
                            + ngx_litestream_sup->conf->shutdown_timeout;
+
+    ngx_litestream_scan_stop();
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
         rdb = ngx_litestream_sup->rdbs[i];
@@ -408,6 +412,8 @@ ngx_litestream_final(void)
     sup->deadline = ngx_current_msec
                     + (sup->terminating ? NGX_LITESTREAM_STOP_SYNC
                                         : sup->conf->shutdown_timeout);
+
+    ngx_litestream_scan_stop();
 
     for (i = 0; i < sup->conf->dbs.nelts; i++) {
 

@@ -243,9 +243,10 @@ ngx_litestream_foreground(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
             dbs[report.index]->restored_txid = report.txid;
             dbs[report.index]->restored_bytes = report.bytes;
             dbs[report.index]->restored_ms = report.ms;
-            ngx_memcpy(ngx_litestream_known, report.version,
-                       sizeof(ngx_litestream_known));
         }
+
+        ngx_memcpy(ngx_litestream_known, report.version,
+                   sizeof(ngx_litestream_known));
     }
 
     do {

@@ -103,7 +103,10 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     }
 
     if (ngx_array_init(&group->dbs, pool, 4, sizeof(ngx_litestream_db_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&group->dirs, pool, 1,
+                          sizeof(ngx_litestream_dir_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -438,14 +441,23 @@ ngx_litestream_group_addr(ngx_litestream_group_t *group,
 static ngx_litestream_db_t *
 ngx_litestream_group_first(ngx_litestream_group_t *group)
 {
-    ngx_uint_t             i;
-    ngx_litestream_db_t  **dbs;
+    ngx_uint_t              i;
+    ngx_litestream_db_t   **dbs;
+    ngx_litestream_dir_t  **dirs;
 
     dbs = group->dbs.elts;
 
     for (i = 0; i < group->dbs.nelts; i++) {
         if (dbs[i]->replicate) {
             return dbs[i];
+        }
+    }
+
+    dirs = group->dirs.elts;
+
+    for (i = 0; i < group->dirs.nelts; i++) {
+        if (dirs[i]->db->replicate) {
+            return dirs[i]->db;
         }
     }
 

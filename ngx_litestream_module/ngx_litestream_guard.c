@@ -57,11 +57,14 @@ struct ngx_litestream_guard_s {
     ngx_litestream_job_t        *job;
     ngx_litestream_guard_page_t *page;
     size_t                       size;
+    ngx_uint_t                   n;       /* marks: others were found later */
     ngx_event_t                  timer;
     unsigned                     ready:1;
 };
 
 
+static ngx_uint_t ngx_litestream_guard_mark(ngx_litestream_guard_t *guard,
+    ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_guard_message(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
 static void ngx_litestream_guard_refuse(ngx_litestream_rdb_t *rdb,
@@ -129,7 +132,7 @@ ngx_litestream_guard(ngx_litestream_rgroup_t *rg)
     rdbs = rg->rdbs.elts;
 
     for (i = 0; i < rg->rdbs.nelts; i++) {
-        if (rdbs[i]->cleared) {
+        if (rdbs[i]->cleared && !rdbs[i]->running) {
             page->marks[rdbs[i]->index] = NGX_LITESTREAM_GUARD_WANTED;
         }
     }
@@ -145,6 +148,7 @@ ngx_litestream_guard(ngx_litestream_rgroup_t *rg)
     guard->job = job;
     guard->page = page;
     guard->size = size;
+    guard->n = ngx_litestream_sup->conf->dbs.nelts;
 
     guard->timer.handler = ngx_litestream_guard_timer_handler;
     guard->timer.data = guard;
@@ -202,10 +206,19 @@ ngx_litestream_guarded(ngx_litestream_rdb_t *rdb)
         return 0;
     }
 
-    mark = guard->page->marks[rdb->index];
+    mark = ngx_litestream_guard_mark(guard, rdb);
 
     return mark == NGX_LITESTREAM_GUARD_HELD
            || mark == NGX_LITESTREAM_GUARD_FREE;
+}
+
+
+static ngx_uint_t
+ngx_litestream_guard_mark(ngx_litestream_guard_t *guard,
+    ngx_litestream_rdb_t *rdb)
+{
+    return rdb->index < guard->n ? guard->page->marks[rdb->index]
+                                 : NGX_LITESTREAM_GUARD_NONE;
 }
 
 
@@ -231,7 +244,7 @@ ngx_litestream_guard_release(ngx_litestream_rdb_t *rdb)
     rdb->unopened = 0;
 
     if (guard && guard->ready && rdb->running
-        && guard->page->marks[rdb->index] == NGX_LITESTREAM_GUARD_HELD)
+        && ngx_litestream_guard_mark(guard, rdb) == NGX_LITESTREAM_GUARD_HELD)
     {
         guard->page->marks[rdb->index] = NGX_LITESTREAM_GUARD_RELEASED;
     }
@@ -415,7 +428,9 @@ ngx_litestream_guard_timer_handler(ngx_event_t *ev)
     for (i = 0; i < rg->rdbs.nelts; i++) {
         rdb = rdbs[i];
 
-        if (guard->page->marks[rdb->index] == NGX_LITESTREAM_GUARD_DOING) {
+        if (ngx_litestream_guard_mark(guard, rdb)
+            == NGX_LITESTREAM_GUARD_DOING)
+        {
             dev = rdb->dev;
             found = 1;
         }
@@ -423,7 +438,7 @@ ngx_litestream_guard_timer_handler(ngx_event_t *ev)
 
     for (i = 0; i < rg->rdbs.nelts; i++) {
         rdb = rdbs[i];
-        mark = guard->page->marks[rdb->index];
+        mark = ngx_litestream_guard_mark(guard, rdb);
 
         if (rdb->cleared
             && (mark == NGX_LITESTREAM_GUARD_DOING
@@ -472,7 +487,7 @@ ngx_litestream_guard_done(ngx_litestream_job_t *job)
 
         for (i = 0; i < rg->rdbs.nelts; i++) {
             rdb = rdbs[i];
-            mark = guard->page->marks[rdb->index];
+            mark = ngx_litestream_guard_mark(guard, rdb);
 
             held += (rdb->running && mark == NGX_LITESTREAM_GUARD_HELD);
 
@@ -544,7 +559,7 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
     guard = job->data;
     page = guard->page;
 
-    n = ngx_litestream_sup->conf->dbs.nelts;
+    n = guard->n;
 
     held = calloc(n, sizeof(ngx_litestream_held_t));
     if (held == NULL) {

@@ -607,7 +607,9 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     rdb = NULL;
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-        if (ngx_litestream_sup->rdbs[i]->db->id == msg->db) {
+        if (ngx_litestream_sup->rdbs[i]->db->id == msg->db
+            && !ngx_litestream_sup->rdbs[i]->db->gone)
+        {
             rdb = ngx_litestream_sup->rdbs[i];
             break;
         }

@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 
 
+static ngx_uint_t ngx_litestream_lock_max(ngx_litestream_conf_t *lcf);
 static ngx_int_t ngx_litestream_lock_add(u_char *path, ngx_uint_t max,
     ngx_log_t *log);
 static ngx_uint_t ngx_litestream_lock_used(ngx_litestream_lock_t *lock);
@@ -46,14 +47,16 @@ ngx_int_t
 ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_uint_t alone,
     ngx_log_t *log)
 {
-    ngx_int_t              rc;
-    ngx_uint_t             i;
-    ngx_litestream_db_t  **dbs;
+    ngx_int_t               rc;
+    ngx_uint_t              i, max;
+    ngx_litestream_db_t   **dbs;
+    ngx_litestream_dir_t  **dirs;
 
     ngx_litestream_unlock();
 
-    rc = ngx_litestream_lock_add(lcf->state_path.data, lcf->dbs.nelts + 1,
-                                 log);
+    max = ngx_litestream_lock_max(lcf);
+
+    rc = ngx_litestream_lock_add(lcf->state_path.data, max, log);
 
     ngx_litestream_busy_state = (rc == NGX_BUSY);
 
@@ -73,8 +76,18 @@ ngx_litestream_lock(ngx_litestream_conf_t *lcf, ngx_uint_t alone,
 
     for (i = 0; i < lcf->dbs.nelts; i++) {
 
-        rc = ngx_litestream_lock_add(dbs[i]->dir.data, lcf->dbs.nelts + 1,
-                                     log);
+        rc = ngx_litestream_lock_add(dbs[i]->dir.data, max, log);
+
+        if (rc == NGX_ERROR || (rc == NGX_BUSY && !alone)) {
+            goto failed;
+        }
+    }
+
+    dirs = lcf->dirs.elts;
+
+    for (i = 0; i < lcf->dirs.nelts; i++) {
+
+        rc = ngx_litestream_lock_add(dirs[i]->root.data, max, log);
 
         if (rc == NGX_ERROR || (rc == NGX_BUSY && !alone)) {
             goto failed;
@@ -88,6 +101,15 @@ failed:
     ngx_litestream_unlock();
 
     return rc;
+}
+
+
+/* the state directory, those that are known, and those of directories */
+
+static ngx_uint_t
+ngx_litestream_lock_max(ngx_litestream_conf_t *lcf)
+{
+    return 1 + lcf->dbs.nelts + lcf->dirs.nelts;
 }
 
 
@@ -105,14 +127,24 @@ ngx_litestream_lock_add(u_char *path, ngx_uint_t max, ngx_log_t *log)
     struct stat             st;
     ngx_litestream_lock_t  *lock;
 
-    if (ngx_litestream_locks == NULL) {
+    if (max > ngx_litestream_maxlocks) {
 
-        ngx_litestream_locks = ngx_alloc(max * sizeof(ngx_litestream_lock_t),
-                                         log);
-        if (ngx_litestream_locks == NULL) {
+        /* more are found in directories: not each time a little more */
+
+        max += max / 2;
+
+        lock = ngx_alloc(max * sizeof(ngx_litestream_lock_t), log);
+        if (lock == NULL) {
             return NGX_ERROR;
         }
 
+        if (ngx_litestream_locks) {
+            ngx_memcpy(lock, ngx_litestream_locks, ngx_litestream_nlocks
+                                              * sizeof(ngx_litestream_lock_t));
+            ngx_free(ngx_litestream_locks);
+        }
+
+        ngx_litestream_locks = lock;
         ngx_litestream_maxlocks = max;
     }
 
@@ -190,9 +222,21 @@ ngx_litestream_lock_add(u_char *path, ngx_uint_t max, ngx_log_t *log)
 static ngx_uint_t
 ngx_litestream_lock_used(ngx_litestream_lock_t *lock)
 {
-    ngx_uint_t             i;
-    struct stat            st;
-    ngx_litestream_db_t  **dbs;
+    ngx_uint_t              i;
+    struct stat             st;
+    ngx_litestream_db_t   **dbs;
+    ngx_litestream_dir_t  **dirs;
+
+    dirs = ngx_litestream_sup->conf->dirs.elts;
+
+    for (i = 0; i < ngx_litestream_sup->conf->dirs.nelts; i++) {
+
+        if (stat((char *) dirs[i]->root.data, &st) == 0
+            && st.st_dev == lock->dev && st.st_ino == lock->ino)
+        {
+            return 1;
+        }
+    }
 
     dbs = ngx_litestream_sup->conf->dbs.elts;
 
@@ -225,8 +269,8 @@ ngx_litestream_lock_db(ngx_litestream_db_t *db, char *text, size_t size)
     }
 
     rc = ngx_litestream_lock_add(db->dir.data,
-                                 ngx_litestream_sup->conf->dbs.nelts + 1,
-                                 ngx_litestream_sup->log);
+                            ngx_litestream_lock_max(ngx_litestream_sup->conf),
+                            ngx_litestream_sup->log);
 
     switch (rc) {
 
@@ -318,6 +362,7 @@ ngx_litestream_unlock(void)
     }
 
     ngx_litestream_nlocks = 0;
+    ngx_litestream_maxlocks = 0;
 }
 
 
@@ -368,9 +413,10 @@ ngx_litestream_dir_fd(ngx_litestream_db_t *db)
 ngx_uint_t
 ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds, ngx_uint_t n)
 {
-    int                    fd;
-    ngx_uint_t             i, j, k;
-    ngx_litestream_db_t  **dbs;
+    int                     fd;
+    ngx_uint_t              i, j, k;
+    ngx_litestream_db_t   **dbs;
+    ngx_litestream_dir_t  **dirs;
 
     if (ngx_litestream_nlocks == 0 || n == 0) {
         return 0;
@@ -380,10 +426,13 @@ ngx_litestream_lock_fds(ngx_litestream_group_t *group, int *fds, ngx_uint_t n)
     fds[k++] = ngx_litestream_locks[0].fd;
 
     dbs = group->dbs.elts;
+    dirs = group->dirs.elts;
 
-    for (i = 0; i < group->dbs.nelts && k < n; i++) {
+    for (i = 0; i < group->dirs.nelts + group->dbs.nelts && k < n; i++) {
 
-        fd = ngx_litestream_dir_fd(dbs[i]);
+        fd = ngx_litestream_dir_fd(i < group->dirs.nelts
+                                   ? dirs[i]->db
+                                   : dbs[i - group->dirs.nelts]);
 
         if (fd == -1) {
             continue;

@@ -14,6 +14,24 @@
 #include "ngx_litestream_supervisor.h"
 
 
+/* what is known of a replica that is none of a database's now */
+
+typedef struct {
+    uint64_t                     id;      /* 0: has been taken, or forgotten */
+    uint64_t                     seen;
+    int64_t                      at;
+    uint64_t                     restored;
+    uint64_t                     dev;
+    uint64_t                     ino;
+    u_char                      *text;    /* alias and URL, as in the file */
+} ngx_litestream_memory_t;
+
+
+static void ngx_litestream_memory_take(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_memory_t *m);
+static size_t ngx_litestream_memory_alias(u_char *text, u_char *alias,
+    size_t size);
+static void ngx_litestream_memory_text(FILE *fp, ngx_str_t *text);
 static void ngx_litestream_memory_run(ngx_litestream_job_t *job);
 static void ngx_litestream_memory_done(ngx_litestream_job_t *job);
 
@@ -31,21 +49,21 @@ static ngx_msec_t     ngx_litestream_memory_at;
 void
 ngx_litestream_memory_load(void)
 {
-    FILE                    *fp;
-    char                     line[2048];
-    u_char                  *copy;
-    uint64_t                 id, seen, restored, dev, ino;
-    long long                at;
-    ngx_str_t               *other;
-    ngx_uint_t               i, known;
-    ngx_litestream_rdb_t    *rdb;
-    ngx_litestream_conf_t   *conf;
-    unsigned long long       v[5];
+    int                       n;
+    FILE                     *fp;
+    char                      line[4096];
+    size_t                    len;
+    ngx_uint_t                i, known;
+    long long                 at;
+    ngx_litestream_rdb_t     *rdb;
+    ngx_litestream_conf_t    *conf;
+    unsigned long long        v[5];
+    ngx_litestream_memory_t   m, *other;
 
     conf = ngx_litestream_sup->conf;
 
     ngx_litestream_memory_other = ngx_array_create(ngx_litestream_sup->pool,
-                                                   4, sizeof(ngx_str_t));
+                                            4, sizeof(ngx_litestream_memory_t));
     if (ngx_litestream_memory_other == NULL) {
         return;
     }
@@ -63,18 +81,21 @@ ngx_litestream_memory_load(void)
 
     while (fgets(line, sizeof(line), fp)) {
 
-        if (sscanf(line, "%16llx %16llx %20lld %16llx %16llx %16llx", &v[0],
-                   &v[1], &at, &v[2], &v[3], &v[4])
+        n = 0;
+
+        if (sscanf(line, "%16llx %16llx %20lld %16llx %16llx %16llx %n",
+                   &v[0], &v[1], &at, &v[2], &v[3], &v[4], &n)
             != 6)
         {
             continue;
         }
 
-        id = v[0];
-        seen = v[1];
-        restored = v[2];
-        dev = v[3];
-        ino = v[4];
+        m.id = v[0];
+        m.seen = v[1];
+        m.at = at;
+        m.restored = v[2];
+        m.dev = v[3];
+        m.ino = v[4];
 
         known = 0;
 
@@ -82,31 +103,169 @@ ngx_litestream_memory_load(void)
             rdb = ngx_litestream_sup->rdbs[i];
 
             if (rdb->db->replica
-                && ngx_litestream_id(&rdb->db->replica->id) == id)
+                && ngx_litestream_id(&rdb->db->replica->id) == m.id)
             {
-                rdb->seen_txid = seen;
-                rdb->seen_at = at;
-                rdb->restored_txid = restored;
-                rdb->restored_dev = dev;
-                rdb->restored_ino = ino;
+                ngx_litestream_memory_take(rdb, &m);
                 known = 1;
             }
         }
 
-        if (!known) {
-            other = ngx_array_push(ngx_litestream_memory_other);
-            copy = ngx_pnalloc(ngx_litestream_sup->pool,
-                               ngx_strlen(line) + 1);
+        if (known) {
+            continue;
+        }
 
-            if (other && copy) {
-                ngx_memcpy(copy, line, ngx_strlen(line) + 1);
-                other->data = copy;
-                other->len = ngx_strlen(line);
-            }
+        len = ngx_strlen(line + n);
+
+        if (len && line[n + len - 1] == '\n') {
+            len--;
+        }
+
+        m.text = ngx_pnalloc(ngx_litestream_sup->pool, len + 1);
+        other = ngx_array_push(ngx_litestream_memory_other);
+
+        if (other && m.text) {
+            ngx_cpystrn(m.text, (u_char *) line + n, len + 1);
+            *other = m;
+
+        } else if (other) {
+            other->id = 0;
         }
     }
 
     (void) fclose(fp);
+}
+
+
+static void
+ngx_litestream_memory_take(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_memory_t *m)
+{
+    rdb->seen_txid = m->seen;
+    rdb->seen_at = m->at;
+    rdb->restored_txid = m->restored;
+    rdb->restored_dev = m->dev;
+    rdb->restored_ino = m->ino;
+}
+
+
+/* a database was found in a directory: what is known of its replica */
+
+void
+ngx_litestream_memory_known(ngx_litestream_rdb_t *rdb)
+{
+    uint64_t                  id;
+    ngx_uint_t                i;
+    ngx_litestream_memory_t  *other;
+
+    if (ngx_litestream_memory_other == NULL) {
+        return;
+    }
+
+    id = ngx_litestream_id(&rdb->db->replica->id);
+    other = ngx_litestream_memory_other->elts;
+
+    for (i = 0; i < ngx_litestream_memory_other->nelts; i++) {
+        if (other[i].id == id) {
+            ngx_litestream_memory_take(rdb, &other[i]);
+            other[i].id = 0;
+        }
+    }
+}
+
+
+/*
+ * The next one from *n on that was a database of that directory, and is none
+ * now: its path below the root, of at most size bytes, and *n of the one
+ * behind it.  0: there are no more.  Supervisor, and its jobs.
+ */
+
+size_t
+ngx_litestream_memory_next(ngx_litestream_dir_t *dir, ngx_uint_t *n,
+    u_char *path, size_t size)
+{
+    size_t                    len, skip;
+    ngx_uint_t                i;
+    ngx_litestream_memory_t  *other;
+    u_char                    alias[NGX_LITESTREAM_MEMBER_LEN + 1];
+
+    if (ngx_litestream_memory_other == NULL) {
+        return 0;
+    }
+
+    other = ngx_litestream_memory_other->elts;
+    skip = dir->db->alias.len + 1;
+
+    for (i = *n; i < ngx_litestream_memory_other->nelts; i++) {
+
+        if (other[i].id == 0 || other[i].seen == 0) {
+            continue;
+        }
+
+        len = ngx_litestream_memory_alias(other[i].text, alias,
+                                          sizeof(alias));
+
+        if (len <= skip || len - skip > size || alias[skip - 1] != '/'
+            || ngx_memcmp(alias, dir->db->alias.data, skip - 1) != 0
+            || ngx_litestream_member_path(alias + skip, len - skip))
+        {
+            continue;
+        }
+
+        ngx_memcpy(path, alias + skip, len - skip);
+        *n = i + 1;
+
+        return len - skip;
+    }
+
+    return 0;
+}
+
+
+/* the one that ngx_litestream_memory_next() has given at last */
+
+void
+ngx_litestream_memory_forget(ngx_uint_t n)
+{
+    ngx_litestream_memory_t  *other;
+
+    other = ngx_litestream_memory_other->elts;
+    other[n - 1].id = 0;
+
+    ngx_litestream_sup->memory_dirty = 1;
+}
+
+
+/* up to the first blank; what cannot stand there is %HH; 0: too long */
+
+static size_t
+ngx_litestream_memory_alias(u_char *text, u_char *alias, size_t size)
+{
+    size_t     n;
+    ngx_int_t  ch;
+
+    for (n = 0; *text && *text != ' '; n++) {
+
+        if (n == size) {
+            return 0;
+        }
+
+        if (*text == '%') {
+
+            ch = (text[1] && text[2]) ? ngx_hextoi(text + 1, 2) : NGX_ERROR;
+
+            if (ch == NGX_ERROR) {
+                return 0;
+            }
+
+            alias[n] = (u_char) ch;
+            text += 3;
+            continue;
+        }
+
+        alias[n] = *text++;
+    }
+
+    return n;
 }
 
 
@@ -185,13 +344,13 @@ ngx_litestream_memory_flush(void)
 static void
 ngx_litestream_memory_run(ngx_litestream_job_t *job)
 {
-    int                     fd;
-    char                    temp[4200];
-    FILE                   *fp;
-    ngx_str_t              *other;
-    ngx_uint_t              i;
-    ngx_litestream_rdb_t   *rdb;
-    ngx_litestream_conf_t  *conf;
+    int                       fd;
+    char                      temp[4200];
+    FILE                     *fp;
+    ngx_uint_t                i;
+    ngx_litestream_rdb_t     *rdb;
+    ngx_litestream_conf_t    *conf;
+    ngx_litestream_memory_t  *other;
 
     conf = ngx_litestream_sup->conf;
 
@@ -214,22 +373,37 @@ ngx_litestream_memory_run(ngx_litestream_job_t *job)
             continue;
         }
 
-        fprintf(fp, "%016llx %016llx %lld %016llx %llx %llx %s %s\n",
+        fprintf(fp, "%016llx %016llx %lld %016llx %llx %llx ",
                 (unsigned long long) ngx_litestream_id(&rdb->db->replica->id),
                 (unsigned long long) rdb->seen_txid,
                 (long long) rdb->seen_at,
                 (unsigned long long) rdb->restored_txid,
                 (unsigned long long) rdb->restored_dev,
-                (unsigned long long) rdb->restored_ino,
-                (char *) rdb->db->alias.data,
-                (char *) rdb->db->replica->url.data);
+                (unsigned long long) rdb->restored_ino);
+
+        ngx_litestream_memory_text(fp, &rdb->db->alias);
+        (void) fputc(' ', fp);
+        ngx_litestream_memory_text(fp, &rdb->db->replica->url);
+        (void) fputc('\n', fp);
     }
 
     if (ngx_litestream_memory_other) {
         other = ngx_litestream_memory_other->elts;
 
         for (i = 0; i < ngx_litestream_memory_other->nelts; i++) {
-            fputs((char *) other[i].data, fp);
+
+            if (other[i].id == 0) {
+                continue;
+            }
+
+            fprintf(fp, "%016llx %016llx %lld %016llx %llx %llx %s\n",
+                    (unsigned long long) other[i].id,
+                    (unsigned long long) other[i].seen,
+                    (long long) other[i].at,
+                    (unsigned long long) other[i].restored,
+                    (unsigned long long) other[i].dev,
+                    (unsigned long long) other[i].ino,
+                    (char *) other[i].text);
         }
     }
 
@@ -261,6 +435,27 @@ failed:
 
     if (fp) {
         (void) fclose(fp);
+    }
+}
+
+
+/* a name of a file may hold blanks */
+
+static void
+ngx_litestream_memory_text(FILE *fp, ngx_str_t *text)
+{
+    size_t  i;
+
+    for (i = 0; i < text->len; i++) {
+
+        if (text->data[i] <= ' ' || text->data[i] == '%'
+            || text->data[i] == 0x7f)
+        {
+            fprintf(fp, "%%%02X", text->data[i]);
+            continue;
+        }
+
+        (void) fputc(text->data[i], fp);
     }
 }
 

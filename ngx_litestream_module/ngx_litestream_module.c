@@ -164,7 +164,7 @@ ngx_litestream_first_start(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf)
     }
 
     /* for the locks; others lower or raise their limits on their own */
-    ngx_litestream_files(lcf->dbs.nelts, cycle->log);
+    ngx_litestream_files(lcf->all.nelts, cycle->log);
 
     rc = ngx_litestream_first_lock(cycle, lcf);
 
@@ -215,9 +215,9 @@ ngx_litestream_blocking(ngx_litestream_conf_t *lcf)
     ngx_uint_t             i;
     ngx_litestream_db_t  **dbs;
 
-    dbs = lcf->dbs.elts;
+    dbs = lcf->all.elts;
 
-    for (i = 0; i < lcf->dbs.nelts; i++) {
+    for (i = 0; i < lcf->all.nelts; i++) {
         if (!dbs[i]->background) {
             return 1;
         }

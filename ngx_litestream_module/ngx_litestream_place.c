@@ -33,6 +33,10 @@ ngx_litestream_place_all(void)
 
     ngx_litestream_sup->unplaced = ngx_litestream_sup->conf->dbs.nelts;
 
+    /* it ends when nothing is left to be waited for */
+
+    ngx_litestream_scan_all();
+
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 
         rdb = ngx_litestream_sup->rdbs[i];

@@ -235,6 +235,10 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
+    if (db->in && ngx_litestream_dir_replica(parse, said, db, rp) != NGX_OK) {
+        return NULL;
+    }
+
     return rp;
 }
 
@@ -344,6 +348,7 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
     u_char      *p, *d, *at, *start, *last;
     ngx_int_t    rc;
     ngx_str_t   *part, value;
+    ngx_uint_t   whole;
     ngx_array_t  parts;
 
     if (ngx_array_init(&parts, parse->cf->temp_pool, 8, sizeof(ngx_str_t))
@@ -354,8 +359,9 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
 
     p = text->data;
     last = text->data + text->len;
+    whole = 0;
 
-    len = db->alias.len + sizeof("///");
+    len = db->alias.len + sizeof("///$file");
 
     at = ngx_litestream_url_at(text);
 
@@ -401,22 +407,21 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
 
         } else {
 
-            p++;
+            value.data = start;
+            value.len = ngx_litestream_variable(start, last);
 
-            while (p < last
-                   && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
-                       || (*p >= '0' && *p <= '9') || *p == '_'))
-            {
-                p++;
-            }
+            p += value.len;
 
             if (p - start == 6 && ngx_strncmp(start, "$alias", 6) == 0) {
                 value = db->alias;
+                whole = (db->in != NULL);
 
             } else if (p - start == 5 && ngx_strncmp(start, "$file", 5) == 0) {
                 value = db->name;
 
-            } else {
+            } else if (db->in == NULL
+                       || !ngx_litestream_dir_variable(db->in, &value))
+            {
                 text = ngx_litestream_url_mask(parse->cf->pool, text);
 
                 if (text == NULL) {
@@ -442,6 +447,20 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
 
         *part = value;
         len += value.len;
+
+        if (whole) {
+
+            /* in a directory the aliases are ALIAS/PATH */
+
+            part = ngx_array_push(&parts);
+            if (part == NULL) {
+                return NGX_ERROR;
+            }
+
+            ngx_str_set(part, "/$file");
+            len += part->len;
+            whole = 0;
+        }
     }
 
     d = ngx_pnalloc(parse->cf->pool, 2 * len);
@@ -480,6 +499,10 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
 
         *d++ = '/';
         d = ngx_cpymem(d, db->alias.data, db->alias.len);
+
+        if (db->in) {
+            d = ngx_cpymem(d, "/$file", sizeof("/$file") - 1);
+        }
 
         ngx_memmove(d, value.data, value.len);
         d += value.len;

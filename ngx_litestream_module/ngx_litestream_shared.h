@@ -70,6 +70,13 @@ typedef enum {
 } ngx_litestream_dir_state_e;
 
 
+/* what only its replica holds is restored, if that can be listed */
+
+#define NGX_LITESTREAM_LISTED_NOT     0   /* not yet, or it has failed */
+#define NGX_LITESTREAM_LISTED         1
+#define NGX_LITESTREAM_LISTED_NEVER   2   /* it is not of that kind */
+
+
 /* results of a restore, in the status */
 
 typedef enum {
@@ -169,6 +176,8 @@ typedef struct {
     uint32_t                   replicate;
     uint32_t                   count;   /* databases */
     uint32_t                   unplaced;     /* of these */
+    uint32_t                   listed;  /* NGX_LITESTREAM_LISTED_XXX */
+    uint32_t                   pad;
     int64_t                    scanned_at;   /* ms since 1970, 0: never */
     int64_t                    last_sync_at; /* the oldest, 0: unknown */
     char                       error[NGX_LITESTREAM_ERROR_LEN];

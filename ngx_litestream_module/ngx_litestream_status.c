@@ -258,6 +258,81 @@ ngx_litestream_status_db(uint64_t id, ngx_uint_t hint,
 }
 
 
+ngx_int_t
+ngx_litestream_status_dir(uint64_t id, ngx_uint_t hint,
+    ngx_litestream_dir_status_t *st)
+{
+    ngx_uint_t                     i, n;
+    ngx_litestream_status_file_t  *map;
+
+    map = ngx_litestream_status_map;
+
+    if (map == NULL) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < NGX_LITESTREAM_MAX_DIRS; i++) {
+
+        n = (hint + i) % NGX_LITESTREAM_MAX_DIRS;
+
+        if (map->dirs[n].st[*(volatile uint32_t *) &map->dirs[n].seq & 1].id
+            == id)
+        {
+            if (ngx_litestream_status_copy(&map->dirs[n], st,
+                                           sizeof(ngx_litestream_dir_status_t))
+                == NGX_OK
+                && st->id == id)
+            {
+                return NGX_OK;
+            }
+
+            break;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_litestream_status_next(uint64_t dir, ngx_uint_t *n,
+    ngx_litestream_db_status_t *st)
+{
+    ngx_uint_t                      i, last;
+    ngx_litestream_db_rec_t        *rec;
+    ngx_litestream_status_file_t   *map;
+    ngx_litestream_super_status_t   super;
+
+    map = ngx_litestream_status_map;
+
+    if (map == NULL || ngx_litestream_status_super(&super) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    last = ngx_min(super.dbs, NGX_LITESTREAM_MAX_DBS);
+
+    for (i = *n; i < last; i++) {
+
+        rec = &map->dbs[i];
+
+        if (rec->st[*(volatile uint32_t *) &rec->seq & 1].dir != dir
+            || ngx_litestream_status_copy(rec, st,
+                                          sizeof(ngx_litestream_db_status_t))
+               != NGX_OK
+            || st->dir != dir || st->id == 0)
+        {
+            continue;
+        }
+
+        *n = i + 1;
+
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
 /*
  * Opens the file for writing, makes it when needed, takes over what the last
  * holder knew (restarts, results of restores and verifications, "new"), and
@@ -286,6 +361,7 @@ ngx_litestream_status_create(void)
             == NGX_OK)
         {
             (void) ngx_litestream_status_super(&old);
+            ngx_litestream_member_carry();
             ngx_litestream_status_carry();
         }
 
@@ -333,6 +409,15 @@ ngx_litestream_status_create(void)
                                   + i * sizeof(ngx_litestream_db_rec_t),
                                   rec.st,
                                   sizeof(ngx_litestream_db_status_t));
+    }
+
+    for (i = conf->dirs.nelts; i < old.dirs && i < NGX_LITESTREAM_MAX_DIRS;
+         i++)
+    {
+        ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dirs)
+                                  + i * sizeof(ngx_litestream_dir_rec_t),
+                                  rec.st,
+                                  sizeof(ngx_litestream_dir_status_t));
     }
 
     for (i = conf->groups.nelts;
@@ -400,7 +485,9 @@ ngx_litestream_status_carry(void)
     ngx_uint_t                      i, n;
     ngx_litestream_rdb_t           *rdb;
     ngx_litestream_rgroup_t        *rg;
+    ngx_litestream_rdir_t          *rdir;
     ngx_litestream_db_status_t      st;
+    ngx_litestream_dir_status_t     dst;
     ngx_litestream_group_status_t   gst;
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
@@ -461,6 +548,17 @@ ngx_litestream_status_carry(void)
             && rdb->db->replicate)
         {
             rdb->st.state = NGX_LITESTREAM_DB_NEW;
+        }
+    }
+
+    for (i = 0; i < ngx_litestream_sup->conf->dirs.nelts; i++) {
+
+        rdir = &ngx_litestream_sup->rdirs[i];
+
+        if (ngx_litestream_status_dir(rdir->dir->id, i, &dst) == NGX_OK
+            && (!ngx_litestream_sup->first || !rdir->dir->db->background))
+        {
+            rdir->st.in_place = dst.in_place;
         }
     }
 
@@ -560,6 +658,7 @@ ngx_litestream_status_super_write(void)
     st->heartbeat = ngx_litestream_now();
     st->groups = ngx_litestream_sup->conf->groups.nelts;
     st->dbs = ngx_litestream_sup->conf->dbs.nelts;
+    st->dirs = ngx_litestream_sup->conf->dirs.nelts;
 
     ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, super),
                               st, sizeof(ngx_litestream_super_status_t));
@@ -592,4 +691,18 @@ ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb)
     ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dbs)
                               + rdb->index * sizeof(ngx_litestream_db_rec_t),
                               &rdb->st, sizeof(ngx_litestream_db_status_t));
+}
+
+
+void
+ngx_litestream_status_dir_write(ngx_litestream_rdir_t *rdir)
+{
+    if (!ngx_litestream_sup->holder) {
+        return;
+    }
+
+    ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dirs)
+                              + rdir->dir->index
+                                * sizeof(ngx_litestream_dir_rec_t),
+                              &rdir->st, sizeof(ngx_litestream_dir_status_t));
 }

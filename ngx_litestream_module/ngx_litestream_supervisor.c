@@ -115,6 +115,10 @@ ngx_litestream_supervisor_alloc(ngx_cycle_t *cycle,
         }
     }
 
+    if (ngx_litestream_scan_init() != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     for (i = 0; i < lcf->groups.nelts; i++) {
         if (ngx_litestream_group_init(&ngx_litestream_sup->rgroups[i])
             != NGX_OK)
@@ -150,10 +154,13 @@ ngx_litestream_supervisor_init(ngx_cycle_t *cycle)
 
     /* jobs of each class, and for each group its log, guard and calls */
 
-    n = 64 + 3 * ngx_min((ngx_uint_t) lcf->concurrency, lcf->dbs.nelts)
-        + (NGX_LITESTREAM_SYNCS + 5 + 3) * lcf->groups.nelts;
+    n = lcf->dirs.nelts ? (ngx_uint_t) lcf->concurrency
+        : ngx_min((ngx_uint_t) lcf->concurrency, lcf->dbs.nelts);
 
-    ngx_litestream_files(n + lcf->dbs.nelts, cycle->log);
+    n = 64 + 3 * n + (NGX_LITESTREAM_SYNCS + 5 + 3) * lcf->groups.nelts
+        + 2 * lcf->dirs.nelts;
+
+    ngx_litestream_files(n + lcf->dbs.nelts + lcf->dirs.nelts, cycle->log);
 
     cycle->connection_n = n + NGX_LITESTREAM_PEERS + 16;
 
@@ -553,6 +560,10 @@ ngx_litestream_take_over(void)
         ngx_litestream_status_db_write(rdb);
     }
 
+    for (i = 0; i < ngx_litestream_sup->conf->dirs.nelts; i++) {
+        ngx_litestream_status_dir_write(&ngx_litestream_sup->rdirs[i]);
+    }
+
     ngx_litestream_status_super_write();
 
     if (!ngx_litestream_sup->restore_only) {
@@ -578,11 +589,20 @@ ngx_litestream_group_background(ngx_litestream_rgroup_t *rg)
 {
     ngx_uint_t              i;
     ngx_litestream_rdb_t  **rdbs;
+    ngx_litestream_dir_t  **dirs;
 
     rdbs = rg->rdbs.elts;
 
     for (i = 0; i < rg->rdbs.nelts; i++) {
         if (!rdbs[i]->db->background) {
+            return 0;
+        }
+    }
+
+    dirs = rg->group->dirs.elts;
+
+    for (i = 0; i < rg->group->dirs.nelts; i++) {
+        if (!dirs[i]->db->background) {
             return 0;
         }
     }
@@ -646,6 +666,10 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
 
         rdb = ngx_litestream_sup->rdbs[i];
 
+        if (rdb->db->gone) {
+            continue;
+        }
+
         ngx_litestream_watch(rdb);
 
         /*
@@ -664,6 +688,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
         ngx_litestream_status_db_write(rdb);
     }
 
+    ngx_litestream_scan_tick();
     ngx_litestream_memory_save();
     ngx_litestream_status_super_write();
 }
@@ -688,6 +713,7 @@ ngx_litestream_worker_came(ngx_uint_t own)
     }
 
     if (ngx_litestream_sup->had_worker) {
+        ngx_litestream_scan_again();
         return;
     }
 

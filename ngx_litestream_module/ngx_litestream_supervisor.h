@@ -77,6 +77,7 @@ typedef struct ngx_litestream_batch_s   ngx_litestream_batch_t;
 typedef struct ngx_litestream_rdb_s     ngx_litestream_rdb_t;
 typedef struct ngx_litestream_rgroup_s  ngx_litestream_rgroup_t;
 typedef struct ngx_litestream_guard_s   ngx_litestream_guard_t;
+typedef struct ngx_litestream_rdir_s    ngx_litestream_rdir_t;
 
 
 /* a child process of the supervisor, reaped by ngx_litestream_reap() */
@@ -289,6 +290,8 @@ struct ngx_litestream_rdb_s {
     unsigned                     wanted:1;
     unsigned                     fault:1;     /* st.error is of ours */
     unsigned                     lost:1;      /* deleted under Litestream */
+    unsigned                     fresh:1;     /* found, not yet looked at */
+    unsigned                     file:1;  /* of those: there is a file */
     unsigned                     waits:1;     /* for its last sync */
     unsigned                     missed:1;    /* it was told so */
     ngx_litestream_waiter_t      last;
@@ -319,6 +322,7 @@ struct ngx_litestream_rgroup_s {
     char                         last[256];   /* what it said at last */
 
     ngx_litestream_batch_t      *batch;   /* of checks, still to be filled */
+    ngx_uint_t                   scans;   /* that a start waits for */
 
     ngx_litestream_job_t        *look;    /* at a storage, or NULL */
     ngx_litestream_rdb_t        *looked;  /* at whose storage, or NULL */
@@ -340,6 +344,31 @@ struct ngx_litestream_rgroup_s {
 };
 
 
+/* a directory of databases */
+
+struct ngx_litestream_rdir_s {
+    ngx_litestream_dir_t        *dir;
+    ngx_litestream_rgroup_t     *group;
+    ngx_litestream_dir_status_t  st;
+
+    ngx_litestream_job_t        *job;     /* looks through it */
+    ngx_event_t                  timer;   /* until the next one */
+    ngx_msec_t                   began;
+    ngx_msec_t                   delay;   /* of one that has failed */
+
+    ngx_uint_t                   fresh;   /* found by this job */
+    ngx_uint_t                   problems;
+    char                         problem[NGX_LITESTREAM_ERROR_LEN];
+
+    unsigned                     begun:1;     /* the first time */
+    unsigned                     over:1;  /* nothing waits for that any more */
+    unsigned                     scanned:1;   /* once at least */
+    unsigned                     listed:1;    /* its replicas as well */
+    unsigned                     fault:1;
+    unsigned                     again:1; /* as soon as the job has ended */
+};
+
+
 typedef struct {
     uint64_t                     dev;
     uint64_t                     ino;
@@ -356,6 +385,7 @@ typedef struct {
 
     ngx_litestream_rdb_t       **rdbs;    /* conf->dbs.nelts of them */
     ngx_uint_t                   maxrdbs;
+    ngx_litestream_rdir_t       *rdirs;   /* conf->dirs.nelts of them */
     ngx_litestream_rgroup_t     *rgroups;
 
     ngx_uint_t                   state;   /* UP, STANDBY, STOPPING, … */
@@ -429,6 +459,29 @@ int64_t ngx_litestream_now(void);
 /* ngx_litestream_member.c */
 
 ngx_litestream_rdb_t *ngx_litestream_rdb_add(ngx_litestream_db_t *db);
+ngx_litestream_rdb_t *ngx_litestream_member_add(ngx_litestream_rdir_t *rdir,
+    u_char *path, size_t len, char **reason);
+void ngx_litestream_member_carry(void);
+void ngx_litestream_member_leave(ngx_litestream_rdb_t *rdb);
+ngx_uint_t ngx_litestream_member_idle(ngx_litestream_rdb_t *rdb);
+
+/* ngx_litestream_scan.c */
+
+ngx_int_t ngx_litestream_scan_init(void);
+void ngx_litestream_scan_all(void);
+void ngx_litestream_scan_again(void);
+void ngx_litestream_scan_stop(void);
+void ngx_litestream_scan_refuse(char *text);
+void ngx_litestream_scan_tick(void);
+
+/* ngx_litestream_walk.c: in a job; its items' rc, and what their text is */
+
+#define NGX_LITESTREAM_SCAN_FILE      1   /* a path below the root */
+#define NGX_LITESTREAM_SCAN_BACKUP    2   /* the same, there is no file */
+#define NGX_LITESTREAM_SCAN_GONE      3   /* index: neither is there now */
+#define NGX_LITESTREAM_SCAN_PROBLEM   4   /* for people */
+
+void ngx_litestream_scan_run(ngx_litestream_job_t *job);
 
 /* ngx_litestream_end.c */
 
@@ -575,6 +628,11 @@ void ngx_litestream_memory_load(void);
 void ngx_litestream_memory_save(void);
 void ngx_litestream_memory_flush(void);
 void ngx_litestream_memory_seen(ngx_litestream_rdb_t *rdb, uint64_t txid);
+void ngx_litestream_memory_known(ngx_litestream_rdb_t *rdb);
+size_t ngx_litestream_memory_next(ngx_litestream_dir_t *dir, ngx_uint_t *n,
+    u_char *path, size_t size);
+void ngx_litestream_memory_forget(ngx_uint_t n);
+
 /* ngx_litestream_job.c */
 
 ngx_int_t ngx_litestream_job_init(ngx_cycle_t *cycle);
@@ -759,6 +817,7 @@ ngx_int_t ngx_litestream_status_create(void);
 void ngx_litestream_status_super_write(void);
 void ngx_litestream_status_group_write(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_status_dir_write(ngx_litestream_rdir_t *rdir);
 
 /* SQLite's WAL and WAL-index, and LTX files: offsets and sizes in bytes */
 

@@ -129,6 +129,7 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
                                     job->result.text);
         }
 
+        ngx_litestream_scan_refuse(job->result.text);
         ngx_litestream_verify_all();
 
         ngx_add_timer(&ngx_litestream_version_event,

@@ -38,7 +38,7 @@ ngx_litestream_vfs_files(ngx_litestream_conf_t *lcf, ngx_log_t *log)
     /* what is there without us may be another nginx's */
 
     if (lcf == NULL
-        || (lcf->dbs.nelts == 0 && lcf->vfs.nelts == 0
+        || (lcf->all.nelts == 0 && lcf->vfs.nelts == 0
             && !ngx_litestream_vfs_made))
     {
         return NGX_OK;

@@ -76,6 +76,10 @@ ngx_litestream_watch(ngx_litestream_rdb_t *rdb)
     ngx_int_t    rc;
     struct stat  st;
 
+    if (rdb->db->gone) {
+        return;
+    }
+
     rc = ngx_litestream_identity(rdb->db->path.data, &dev, &ino, &size);
 
     if (rc == NGX_ERROR) {

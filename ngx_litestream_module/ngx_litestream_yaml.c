@@ -97,7 +97,8 @@ static ngx_str_t  ngx_litestream_yaml_literals[] = {
 
 /*
  * Makes the litestream.yml of a group.  use: one byte for each database of
- * the configuration, NULL for all of them; mask: secrets become "***".  The
+ * the configuration, with mask followed by one for each directory, NULL for
+ * all of them; mask: secrets become "***".  The
  * same configuration gives the same text.  out points into memory of pool
  * and is not NUL-ended.  NGX_ERROR is logged to the log of pool when a value
  * is to blame.  Called by the configuration parser and the supervisor, does
@@ -112,6 +113,7 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
     ngx_uint_t                  i;
     yaml_event_t                event;
     ngx_litestream_db_t       **dbs;
+    ngx_litestream_dir_t      **dirs;
     ngx_litestream_yaml_out_t   yo;
 
     ngx_memzero(&yo, sizeof(ngx_litestream_yaml_out_t));
@@ -172,8 +174,19 @@ ngx_litestream_yaml_write(ngx_pool_t *pool, ngx_litestream_conf_t *lcf,
 
     for (i = 0; i < group->dbs.nelts; i++) {
 
-        if (use == NULL || use[dbs[i]->index]) {
+        if (use == NULL ? !dbs[i]->gone : use[dbs[i]->index]) {
             ngx_litestream_yaml_db(&yo, dbs[i], mask);
+        }
+    }
+
+    /* for people: what those are like that will be found */
+
+    dirs = group->dirs.elts;
+
+    for (i = 0; mask && i < group->dirs.nelts; i++) {
+
+        if (use == NULL || use[lcf->dbs.nelts + dirs[i]->index]) {
+            ngx_litestream_yaml_db(&yo, dirs[i]->db, mask);
         }
     }
 
@@ -264,7 +277,7 @@ ngx_litestream_yaml_shutdown(ngx_litestream_conf_t *lcf,
     dbs = group->dbs.elts;
 
     for (i = 0; i < group->dbs.nelts; i++) {
-        n += (use == NULL || use[dbs[i]->index]);
+        n += (use == NULL ? !dbs[i]->gone : use[dbs[i]->index]);
     }
 
     all = lcf->shutdown_timeout

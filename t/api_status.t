@@ -95,6 +95,7 @@ my $all = {
     supervisor => { state => qr/^up$/, pid => 'i', uptime_seconds => 'i',
         restarts => 'i' },
     litestream => [ $group ], databases => [ $app, $later ],
+    directories => [],
     vfs => [],
     applications => [],
 };

@@ -15,6 +15,7 @@
 #include "../../cli/cli_util.c"
 #include "../../cli/cli_json.c"
 #include "../../cli/cli_vfs.c"
+#include "../../cli/cli_dir.c"
 #include "../../cli/cli_file.c"
 #include "../../cli/cli_find.c"
 #include "../../cli/cli_status.c"
@@ -299,6 +300,7 @@ status(void)
     uint32_t                        seq;
     cli_state_t                    *st;
     ngx_litestream_db_status_t      db;
+    ngx_litestream_dir_status_t     dir_st;
     ngx_litestream_group_status_t   group;
     ngx_litestream_status_head_t    head;
     ngx_litestream_super_status_t   super;
@@ -340,10 +342,16 @@ status(void)
     super.heartbeat = cli_now();
     super.dbs = 3;
     super.groups = 2;
+    super.dirs = 1;
     super.state = NGX_LITESTREAM_UP;
 
     memset(&group, 0, sizeof(group));
     strcpy(group.name, "33-file-1");
+
+    memset(&dir_st, 0, sizeof(dir_st));
+    dir_st.id = 77;
+    strcpy(dir_st.alias, "many");
+    dir_st.in_place = 1;
 
     memset(&db, 0, sizeof(db));
     strcpy(db.alias, "app");
@@ -371,17 +379,29 @@ status(void)
 
         for (i = 0; i < 3; i++) {
             db.id = i + 1;
+            db.dir = (i == 2) ? dir_st.id : 0;
+            strcpy(db.alias, i == 2 ? "many/app" : "app");
             off = offsetof(ngx_litestream_status_file_t, dbs)
                   + i * sizeof(ngx_litestream_db_rec_t);
             put(fd, off, &seq, sizeof(seq));
             put(fd, off + 8 + sizeof(db), &db, sizeof(db));
         }
 
+        for (i = 0; i < 2; i++) {
+            off = offsetof(ngx_litestream_status_file_t, dirs)
+                  + i * sizeof(ngx_litestream_dir_rec_t);
+            put(fd, off, &seq, sizeof(seq));
+            put(fd, off + 8 + sizeof(dir_st), &dir_st, sizeof(dir_st));
+        }
+
         if (n == 0) {
             good = (look(st, null) == CLI_YES && st->alive && st->n_dbs == 3
                     && cli_ready(st)
-                    && strcmp(st->dbs[2].alias, "app") == 0);
+                    && strcmp(st->dbs[2].alias, "many/app") == 0);
             unit_ok(good, "three databases");
+            unit_ok(st->n_dirs == 1 && cli_dir_of("many", &st->dbs[2])
+                    && !cli_dir_of("many/app", &st->dbs[2])
+                    && !cli_dir_of("app", &st->dbs[1]), "a directory");
             continue;
         }
 
@@ -389,7 +409,7 @@ status(void)
 
         for (k = unit_random(30); k >= 0; k--) {
 
-            switch (unit_random(3)) {
+            switch (unit_random(4)) {
 
             case 0:
                 off = offsetof(ngx_litestream_status_file_t, super);
@@ -399,6 +419,11 @@ status(void)
             case 1:
                 off = offsetof(ngx_litestream_status_file_t, groups);
                 at = unit_random(2 * sizeof(ngx_litestream_group_rec_t));
+                break;
+
+            case 2:
+                off = offsetof(ngx_litestream_status_file_t, dirs);
+                at = unit_random(2 * sizeof(ngx_litestream_dir_rec_t));
                 break;
 
             default:

@@ -219,15 +219,37 @@ sub config_of {
     my ($name) = cmdline($pid) =~ / -config(?:=| )(\S+)/;
     my $text = slurp($name // '') // '';
 
-    # as it is written, "$" is nothing to be expanded
+    my @paths;
 
-    $text =~ s/\\x24/\$/g;
+    while ($text =~ m!\b(?:path|dir|url)["']?:\s*
+        (?:"((?:[^"\\]|\\.)*)"|["']?(/[^"'\n,}]+))!gx)
+    {
+        my $path = defined $1 ? unescape($1) : $2;
 
-    my @paths = $text =~ m!\b(?:path|dir|url)["']?:\s*["']?(?:file://)?
-        (/[^"'\n,}]+)!gx;
+        $path =~ s!^file://!!;
+        push @paths, $path if $path =~ m!^/!;
+    }
 
     return { file => $name, paths => \@paths,
              socket => (grep { /\.sock$/ } @paths)[0] };
+}
+
+
+# a text of YAML in double quotes, as bytes
+
+sub unescape {
+    my ($text) = @_;
+
+    my %is = (n => "\n", t => "\t", e => "\e", 0 => "\0");
+
+    $text =~ s{\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))}{
+        my $code = $1 // $2 // $3;
+        my $ch = defined $code ? chr hex $code : $is{$4} // $4;
+        utf8::encode($ch) if defined $code;
+        $ch;
+    }ge;
+
+    return $text;
 }
 
 
