@@ -156,7 +156,8 @@ ngx_litestream_integrity_child(char *path, ngx_uint_t full,
     int       rc;
     sqlite3  *conn;
 
-    rc = sqlite3_open_v2(path, &conn, SQLITE_OPEN_READWRITE, NULL);
+    rc = sqlite3_open_v2(path, &conn,
+                         SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOFOLLOW, NULL);
 
     if (rc == SQLITE_OK) {
         rc = ngx_litestream_integrity_run(conn, full, NULL, sound);
@@ -183,7 +184,8 @@ ngx_litestream_integrity_child(char *path, ngx_uint_t full,
     }
 
     if (rc != SQLITE_OK) {
-        sound->rc = NGX_ERROR;
+        sound->rc = (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
+                    ? NGX_DECLINED : NGX_ERROR;
         (void) snprintf(sound->text, sizeof(sound->text), "%s",
                         conn ? sqlite3_errmsg(conn) : "no memory");
     }

@@ -285,6 +285,7 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     char                             jobs[4200], name[4600], text[512];
     char                            *temp, *argv[16];
     int64_t                          avail;
+    ngx_int_t                        rc;
     ngx_uint_t                       n, empty;
     struct stat                      st, made;
     struct statvfs                   vfs;
@@ -507,20 +508,48 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
                                         &job->result.txid);
     }
 
+    /* whoever may write in the directory may have put something there */
+
+    fd = open(temp, O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+
+    if (fd == -1 || fstat(fd, &st) == -1) {
+        ngx_litestream_fail(job, "restored file \"%s\" cannot be finished: %s",
+                            temp, strerror(errno));
+        ngx_litestream_place_clean(db);
+        return;
+    }
+
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+        ngx_litestream_fail(job, "restored file \"%s\" cannot be finished: "
+                            "it is not what was restored", temp);
+        (void) close(fd);
+        ngx_litestream_place_clean(db);
+        return;
+    }
+
     if (conf->integrity_check != NGX_LITESTREAM_CHECK_NONE) {
 
         /* Litestream's own check knows no functions of applications */
 
-        if (ngx_litestream_integrity(job, temp, conf->integrity_check
-                                                == NGX_LITESTREAM_CHECK_FULL,
-                                     conf->restore_timeout,
-                                     ngx_litestream_restore_tick, text,
-                                     sizeof(text))
-            != NGX_OK)
-        {
+        rc = ngx_litestream_integrity(job, temp, conf->integrity_check
+                                                 == NGX_LITESTREAM_CHECK_FULL,
+                                      conf->restore_timeout,
+                                      ngx_litestream_restore_tick, text,
+                                      sizeof(text));
+
+        if (rc == NGX_DECLINED) {
             ngx_litestream_fail(job, "what replica \"%s\" holds fails the "
                                 "integrity check: %s",
                                 (char *) db->replica->url.data, text);
+            (void) close(fd);
+            ngx_litestream_place_clean(db);
+            return;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_litestream_fail(job, "restored file \"%s\" cannot be "
+                                "finished: integrity check: %s", temp, text);
+            (void) close(fd);
             ngx_litestream_place_clean(db);
             return;
         }
@@ -528,13 +557,12 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     /* owner and mode while it still has its private name */
 
-    fd = open(temp, O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
-
-    if (fd == -1 || fstat(fd, &st) == -1 || fchmod(fd, db->mode) == -1
+    if (fstat(fd, &st) == -1 || fchmod(fd, db->mode) == -1
         || fsync(fd) == -1)
     {
         ngx_litestream_fail(job, "restored file \"%s\" cannot be finished: %s",
                             temp, strerror(errno));
+        (void) close(fd);
         ngx_litestream_place_clean(db);
         return;
     }
