@@ -80,7 +80,7 @@ $file = "$dir/h/status";
 
 for ([ 'empty', '', 'not a status file' ],
      [ 'text', 'x' x 100000, 'not a status file' ],
-     [ 'the head alone', substr($good, 0, 16), 'damaged: it has 16 bytes' ],
+     [ 'the head alone', substr($good, 0, 24), 'damaged: it has 24 bytes' ],
      [ 'half of it', $good, 'damaged: it has \d+ bytes', $size / 2 ],
      [ 'a byte less', $good, 'damaged: it has \d+ bytes', $size - 1 ],
      [ 'a byte more', $good, 'damaged: it has \d+ bytes', $size + 1 ],
