@@ -483,6 +483,18 @@ ngx_litestream_s3_finish(ngx_litestream_parse_t *parse,
         return NGX_ERROR;
     }
 
+    if (key && ngx_strncmp(key->value.data, "ASIA", 4) == 0) {
+
+        /* what Amazon's temporary keys begin with; there is no key for it */
+
+        ngx_litestream_said_warn(parse->cf->log, said,
+                                 "\"access_key_id\" is a temporary key, with "
+                                 "which Litestream sends no session token: set "
+                                 "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+                                 "AWS_SESSION_TOKEN by \"litestream_env\" "
+                                 "instead");
+    }
+
     ngx_str_null(&endpoint);
 
     key = ngx_litestream_replica_key(replica, "endpoint");

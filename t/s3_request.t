@@ -17,7 +17,7 @@ use Test::Litestream::S3;
 use Test::Litestream::Wire;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(18);
+    ->has_daemon(qw/litestream sqlite3/)->plan(19);
 
 my $s3 = Test::Litestream::S3->new($t);
 my $hosted = Test::Litestream::S3->new($t, key => $s3->key,
@@ -57,6 +57,17 @@ like($requests[0]{headers}{authorization}, qr!/us-east-1/s3/!,
 unlike(join("\n", $t->read_log, response(http_get('/litestream/config'))->{body},
     ($t->nginx('-T'))[1]), qr/token-of-a-session/, 'session token: not shown');
 
+# as parameters they would come without: nginx says so
+
+conf('access_key_id=ASIA0123456789ABCDEF secret_access_key=${S}', "S=x\n", '');
+
+my ($rc, $err) = $t->conf_test();
+my ($warning) = grep { /\[warn\].*is a temporary key/ } split /\n/, $err;
+my $line = $t->line_of(qr/litestream_replica/);
+
+like($warning, qr/AWS_SESSION_TOKEN.* in \S+nginx\.conf:$line$/,
+    'temporary key as a parameter: warned');
+
 # the bucket as a name, of a host that only a proxy knows
 
 $wire = run('endpoint=http://storage.example force_path_style=off',
@@ -83,11 +94,30 @@ sub run {
 
     $t->stop();
 
+    $params .= " endpoint=http://$addr" unless $server;
+    conf($params, $env,
+        $server ? "litestream_env http_proxy=http://$addr;" : '');
+
+    $t->run();
+
+    is($t->waitforstate('app', 'replicating'), 'replicating', "$name: state");
+
+    $db->insert(1);
+
+    is($t->api('sync/app', method => 'POST')->{synced} ? 1 : 0, 1,
+        "$name: synced");
+    ok(scalar(grep { $_->{line} =~ m!^PUT \S*/prod/app/0000/! }
+        $wire->requests), "$name: an object");
+
+    return $wire;
+}
+
+
+sub conf {
+    my ($params, $env, $proxy) = @_;
+
     $t->write_file('env', $env);
     chmod 0600, $t->testdir . '/env';
-
-    $params .= " endpoint=http://$addr" unless $server;
-    my $proxy = $server ? "litestream_env http_proxy=http://$addr;" : '';
 
     $t->write_file_expand('nginx.conf', <<"EOC");
 
@@ -116,17 +146,4 @@ http {
 }
 
 EOC
-
-    $t->run();
-
-    is($t->waitforstate('app', 'replicating'), 'replicating', "$name: state");
-
-    $db->insert(1);
-
-    is($t->api('sync/app', method => 'POST')->{synced} ? 1 : 0, 1,
-        "$name: synced");
-    ok(scalar(grep { $_->{line} =~ m!^PUT \S*/prod/app/0000/! }
-        $wire->requests), "$name: an object");
-
-    return $wire;
 }
