@@ -20,7 +20,7 @@ use Test::Litestream::TLS;
 use Test::Litestream::Wire;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3 openssl/)->plan(79);
+    ->has_daemon(qw/litestream sqlite3 openssl/)->plan(110);
 
 my $azure = Test::Litestream::Azure->new($t, account => 'myaccount');
 my $cert = Test::Litestream::TLS->cert($t, 'azure',
@@ -32,17 +32,27 @@ $azure->start();
 $azure->container('backups');
 $azure->stop();
 
-# the example
+# the examples: a key, and a token
 
 my $wire = Test::Litestream::Wire->new($t,
     { 'myaccount.blob.core.windows.net' => $azure->addr });
+
+my $more = $wire->proxy . " litestream_env SSL_CERT_FILE=$cert->[0];";
 
 $azure->tls($cert, $wire);
 $azure->start();
 
 Test::Litestream::Docs->conf($t, 'Azure Blob Storage',
     env => { AZURE_KEY => $azure->key },
-    more => $wire->proxy . " litestream_env SSL_CERT_FILE=$cert->[0];");
+    more => $more);
+
+$r->cycle('abs', 'abs://myaccount@backups/prod/app');
+$t->stop();
+
+my $token = $azure->token('backups');
+
+Test::Litestream::Docs->conf($t, 'Azure Blob Storage', n => 2,
+    env => { AZURE_TOKEN => $token }, more => $more);
 
 $r->cycle('abs', 'abs://myaccount@backups/prod/app');
 $t->stop();
@@ -55,17 +65,23 @@ $azure->start();
 
 my $endpoint = $azure->endpoint;
 
-conf('backups', 'd3Jvbmcta2V5');
+conf('backups', account_key => 'd3Jvbmcta2V5');
 $r->denied('wrong key', qr/: AuthorizationFailure \(403 Server failed to auth/,
     'd3Jvbmcta2V5');
 
-conf('backup', $azure->key);
+my $signature = 'A' x 43 . '%3D';
+
+conf('backups', sas_token => $token =~ s/sig=\K.*/$signature/r);
+$r->denied('wrong token', qr/: AuthorizationFailure \(403 Server failed to auth/,
+    $signature);
+
+conf('backup', account_key => $azure->key);
 $r->denied('no container',
     qr/: ContainerNotFound \(404 .*\): create the container, or/, $azure->key);
 
 # it is away, it goes, it hangs
 
-conf('backups', $azure->key);
+conf('backups', account_key => $azure->key);
 
 $r->away(qr/"\Q$endpoint\E" cannot be reached: Connection refused/);
 $r->gone(qr/"\Q$endpoint\E" cannot be reached: Connection refused/);
@@ -73,9 +89,9 @@ $r->hangs(qr/"\Q$endpoint\E" takes connections, but has not answered/);
 
 
 sub conf {
-    my ($container, $key) = @_;
+    my ($container, $param, $secret) = @_;
 
-    $t->write_file('env', "KEY=$key\n");
+    $t->write_file('env', "SECRET=$secret\n");
     chmod 0600, $t->testdir . '/env';
 
     $t->write_file_expand('nginx.conf', <<"EOC");
@@ -95,7 +111,7 @@ http {
     litestream_shutdown_timeout  5s;
 
     litestream_replica  abs://myaccount\@$container/prod endpoint=$endpoint
-                        account_key=\${KEY};
+                        $param=\${SECRET};
     litestream_db       app %%TESTDIR%%/app/db.sqlite3;
 
     server {

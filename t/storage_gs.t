@@ -20,7 +20,7 @@ use Test::Litestream::TLS;
 use Test::Litestream::Wire;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3 openssl/)->plan(89);
+    ->has_daemon(qw/litestream sqlite3 openssl/)->plan(93);
 
 my $gcs = Test::Litestream::GCS->new($t);
 my $r = Test::Litestream::Remote->new($t, $gcs, 'backups/prod/app');

@@ -12,6 +12,7 @@ package Test::Litestream::Remote;
 use warnings;
 use strict;
 
+use File::Path qw/ remove_tree /;
 use Test::More;
 
 use Test::Litestream::HTTP qw/ http_post response /;
@@ -28,6 +29,16 @@ sub new {
 
 
 sub db { return $_[0]{db} }
+
+
+# another storage, for which nothing of Litestream's is left
+
+sub server {
+    my ($self, $server) = @_;
+
+    $self->{server} = $server;
+    remove_tree($self->{db}->meta);
+}
 
 
 # rows of the database, which has some more from now on
@@ -239,7 +250,7 @@ sub gone {
 }
 
 
-# It does not answer any more, but takes connections: 20 tests
+# It does not answer any more, but takes connections: 24 tests
 
 sub hangs {
     my ($self, $why) = @_;
@@ -261,7 +272,24 @@ sub hangs {
     cmp_ok($t->now - $from, '<', $t->ceiling(15),
         'hangs: not later than it may');
 
-    # it starts
+    # a missing database
+
+    rename $db->path, $db->path . '-kept';
+    $from = $t->now;
+
+    my ($rc, $err) = $t->try_run(ceiling => 40);
+
+    took($t, 'hangs: missing', $from);
+    isnt($rc, 0, 'hangs: missing, nginx does not start');
+    like($err, $why, 'hangs: missing, the reason');
+    cmp_ok($t->now - $from, '<', $t->ceiling(20),
+        'hangs: missing, within the timeout');
+    is(-e $db->path ? 1 : 0, 0, 'hangs: missing, nothing is made');
+
+    $t->stop() unless $rc;
+    rename $db->path . '-kept', $db->path;
+
+    # it is there
 
     $from = $t->now;
 

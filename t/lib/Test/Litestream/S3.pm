@@ -37,6 +37,19 @@ sub key { return $_[0]{key} }
 sub secret { return $_[0]{secret} }
 
 
+# From the next start on, as an other server that speaks S3: with TLS and its
+# name, which is found by a proxy.  replica => { }: what Litestream itself needs
+# to go there
+
+sub tls {
+    my ($self, $cert, $wire, %replica) = @_;
+
+    $self->{tls} = $cert;
+    $self->{wire} = $wire;
+    $self->{replica} = \%replica;
+}
+
+
 sub endpoint {
     my ($self) = @_;
     return ($self->{tls} ? 'https://' : 'http://') . $self->addr;
@@ -58,7 +71,7 @@ sub command {
     my ($self) = @_;
 
     my $dir = $self->{dir};
-    my %env = map { $_ => undef } grep { /^(RCLONE|AWS)_/ } keys %ENV;
+    my %env = map { $_ => undef } grep { /^(RCLONE|AWS)_/ } CORE::keys %ENV;
 
     $env{RCLONE_AUTH_KEY} = "\"$self->{key},$self->{secret}\"";
 
@@ -94,12 +107,33 @@ sub url {
 }
 
 
-sub env {
+sub replica {
+    my ($self, $path) = @_;
+
+    my ($bucket, $dir) = split m!/!, $path, 2;
+
+    return (type => 's3', bucket => $bucket, path => $dir,
+        %{ $self->{replica} || { endpoint => $self->endpoint } });
+}
+
+
+sub keys {
     my ($self) = @_;
 
     return {
         LITESTREAM_ACCESS_KEY_ID => $self->{key},
         LITESTREAM_SECRET_ACCESS_KEY => $self->{secret},
+    };
+}
+
+
+sub env {
+    my ($self) = @_;
+
+    return {
+        %{ $self->keys },
+        $self->{wire} ? (HTTPS_PROXY => 'http://' . $self->{wire}->addr,
+            SSL_CERT_FILE => $self->{tls}[0]) : (),
     };
 }
 
