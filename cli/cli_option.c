@@ -53,6 +53,23 @@ static cli_option_t  cli_options_known[] = {
       offsetof(cli_options_t, from),
       "    -from FILE   the binary, or its archive or Python wheel\n" },
 
+    { "django", CLI_OPT_INIT, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, django),
+      "    -django FILE the manage.py of a project\n" },
+
+    { "to", CLI_OPT_INIT, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, to),
+      "    -to URL      of replicas that are not said\n" },
+
+    { "env", CLI_OPT_INIT, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, env),
+      "    -env FILE    makes this file, of mode 0600, with secrets\n" },
+
+    { "base", CLI_OPT_INIT, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, base),
+      "    -base FILE   makes this litestream.yml with what has no "
+      "directive\n" },
+
     { "timestamp", CLI_OPT_RESTORE, CLI_OPTION_TEXT,
       offsetof(cli_options_t, timestamp),
       "    -timestamp 2006-01-02T15:04:05Z\n"

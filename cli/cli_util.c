@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
@@ -214,6 +215,22 @@ cli_fail(cli_options_t *o, const char *fmt, ...)
     }
 
     cli_error("%s", text);
+}
+
+
+void
+cli_user(uid_t uid, char *buf, size_t size)
+{
+    struct passwd  *pw;
+
+    pw = getpwuid(uid);
+
+    if (pw) {
+        cli_copy(buf, size, "user %s", pw->pw_name);
+
+    } else {
+        cli_copy(buf, size, "user %u", (unsigned) uid);
+    }
 }
 
 

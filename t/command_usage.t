@@ -15,9 +15,9 @@ use Test::Litestream;
 use Test::Litestream::CLI;
 
 my @commands = qw/ status verify sync wait config restore databases ltx snapshots wal
-    generations reset version install-litestream help /;
+    generations reset init version install-litestream help /;
 
-my $t = Test::Litestream->new()->plan(52);
+my $t = Test::Litestream->new()->plan(53);
 
 my ($rc, $out, $err) = cli($t);
 
