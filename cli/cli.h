@@ -69,6 +69,7 @@
 #define CLI_OPT_RESTORE      0x0800     /* of restore alone */
 #define CLI_OPT_FROM         0x1000
 #define CLI_OPT_INIT         0x2000
+#define CLI_OPT_MODE         0x4000
 
 
 typedef struct {
@@ -86,6 +87,7 @@ typedef struct {
 
     char                           *config;
     int                             no_expand_env;
+    char                           *mode;      /* of verify */
     char                           *level;
     char                           *replica;
     char                           *generation;
@@ -224,6 +226,7 @@ typedef struct {
 
 int cli_status(cli_options_t *o);
 int cli_verify(cli_options_t *o);
+int cli_validate(cli_options_t *o);
 int cli_sync(cli_options_t *o);
 int cli_wait(cli_options_t *o);
 int cli_config(cli_options_t *o);

@@ -31,6 +31,7 @@
 typedef struct {
     ngx_litestream_db_status_t     *db;
     ngx_litestream_msg_t            msg;
+    uint32_t                        mode;      /* of verify */
     int                             sent;
     int                             answered;
 } cli_question_t;
@@ -67,6 +68,22 @@ static void cli_ask_error(cli_question_t *q, const char *error);
 int
 cli_verify(cli_options_t *o)
 {
+    if (o->mode && strcmp(o->mode, "quick") != 0
+        && strcmp(o->mode, "full") != 0)
+    {
+        cli_fail(o, "invalid mode \"%s\": say quick or full", o->mode);
+        return CLI_USAGE;
+    }
+
+    return cli_ask(o, NGX_LITESTREAM_IPC_VERIFY);
+}
+
+
+int
+cli_validate(cli_options_t *o)
+{
+    o->mode = (char *) "full";
+
     return cli_ask(o, NGX_LITESTREAM_IPC_VERIFY);
 }
 
@@ -132,6 +149,8 @@ cli_ask(cli_options_t *o, uint32_t type)
         q->msg.type = type;
         q->msg.ticket = (uint64_t) ask.n;
         q->msg.db = st->dbs[i].id;
+        q->mode = (o->mode && strcmp(o->mode, "full") == 0);
+        q->msg.mode = q->mode;
     }
 
     ask.left = ask.n;
@@ -178,7 +197,10 @@ cli_ask(cli_options_t *o, uint32_t type)
 
         q = &ask.questions[i];
 
-        if (q->answered && q->msg.status != 200 && q->msg.status != 202) {
+        if (q->answered
+            && ((q->msg.status != 200 && q->msg.status != 202)
+                || (q->msg.status == 200 && q->msg.mode < q->mode)))
+        {
             failed = 1;
         }
 
@@ -580,6 +602,7 @@ cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json)
     memset(&v, 0, sizeof(ngx_litestream_verify_result_t));
 
     flags = 0;
+    v.mode = q->mode;
 
     if (!q->answered && rc == CLI_NOT_RUNNING) {
         cli_ask_error(q, "no supervisor is running");
@@ -588,8 +611,9 @@ cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json)
         flags = CLI_VERIFY_RUNNING;
 
     } else {
-        v.verified = (q->msg.status == 200);
-        v.mode = q->msg.mode;
+        /* one that knows less than the command has proven less */
+
+        v.verified = (q->msg.status == 200 && q->msg.mode >= q->mode);
         v.txid = q->msg.txid;
         v.duration_ms = q->msg.duration_ms;
         v.write_ms = q->msg.write_ms;
@@ -621,8 +645,9 @@ cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json)
 
     if (v.verified) {
         (void) cli_escape(alias, sizeof(alias), q->db->alias);
-        (void) printf("%s: verified, transaction %016llx, %u ms\n", alias,
-                      (unsigned long long) v.txid, v.duration_ms);
+        (void) printf("%s: verified%s, transaction %016llx, %u ms\n", alias,
+                      v.mode ? " in full" : "", (unsigned long long) v.txid,
+                      v.duration_ms);
     }
 }
 

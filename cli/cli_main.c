@@ -43,7 +43,8 @@ static cli_command_t  cli_commands[] = {
       "1: a database is not in place, lagging or in error; 3: nginx is not\n"
       "running, and what was known last is shown.\n" },
 
-    { "verify", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_TIME|CLI_OPT_NAMES,
+    { "verify",
+      CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_TIME|CLI_OPT_NAMES|CLI_OPT_MODE,
       cli_verify,
       "verify [-json] [-t TIME] [ALIAS...]",
       "prove that the backups restore",
@@ -51,6 +52,13 @@ static cli_command_t  cli_commands[] = {
       "looks for the row there.  Root's, or the user's of nginx's workers.\n"
       "Exit code 0: verified; 1: not; 3: nginx is not running; 124: not\n"
       "within the time, it goes on.\n" },
+
+    { "validate", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_TIME|CLI_OPT_NAMES,
+      cli_validate,
+      "validate [-json] [-t TIME] [ALIAS...]",
+      "verify, and compare all of it",
+      "verify -mode full: all that the replica restores is compared with the\n"
+      "database, as of the same transaction.\n" },
 
     { "sync", CLI_OPT_STATE|CLI_OPT_JSON|CLI_OPT_TIME|CLI_OPT_NAMES,
       cli_sync,

@@ -114,6 +114,11 @@ static cli_option_t  cli_options_known[] = {
     { "force", CLI_OPT_RESTORE, CLI_OPTION_FLAG,
       offsetof(cli_options_t, force), NULL },
 
+    { "mode", CLI_OPT_MODE, CLI_OPTION_TEXT,
+      offsetof(cli_options_t, mode),
+      "    -mode quick|full\n"
+      "                 full: the whole content is compared, see validate\n" },
+
     { "level", CLI_OPT_LEVEL, CLI_OPTION_TEXT,
       offsetof(cli_options_t, level),
       "    -level N     0 to 9 or all; 9 is that of snapshots; default: 0\n" },

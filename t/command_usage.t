@@ -14,10 +14,10 @@ use lib 'lib';
 use Test::Litestream;
 use Test::Litestream::CLI;
 
-my @commands = qw/ status verify sync wait config restore databases ltx snapshots wal
+my @commands = qw/ status verify validate sync wait config restore databases ltx snapshots wal
     generations reset init version install-litestream help /;
 
-my $t = Test::Litestream->new()->plan(53);
+my $t = Test::Litestream->new()->plan(55);
 
 my ($rc, $out, $err) = cli($t);
 
@@ -42,6 +42,7 @@ bad('help has no option -path', 'help', '-path', '/');
 bad('option "-json" is on or not: it has no value "yes"', 'status',
     '-json=yes');
 bad('there is no command "replicate" here: ', 'replicate');
+bad('invalid mode "some": say quick or full', 'verify', '-mode', 'some');
 bad('-t: a time from 1ms to 1h', 'verify', '-t', '2h');
 bad('-t: a time from 1ms to 1h', 'sync', '-t', '0');
 
