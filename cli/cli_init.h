@@ -74,6 +74,19 @@ typedef struct {
 } cli_init_t;
 
 
+/* a litestream.yml on its way: cli_init_yaml.c, cli_init_replica.c */
+
+typedef struct {
+    cli_init_t                     *in;
+    const char                     *dir;       /* of relative paths */
+    cli_node_t                     *root;
+    const char                     *left;      /* has no directive */
+    int                             stripped;  /* nginx's keys are in it */
+    char                            key[PATH_MAX];     /* of S3, of all */
+    char                            secret[PATH_MAX];
+} cli_conv_t;
+
+
 /* one more database, NULL: said.  path is copied */
 
 cli_init_db_t *cli_init_add(cli_init_t *in, const char *path);
@@ -92,6 +105,21 @@ int cli_init_scan(cli_init_t *in, const char *path);
 int cli_init_yaml(cli_init_t *in, const char *path);
 int cli_init_tree(cli_init_t *in, cli_node_t *root, const char *dir);
 int cli_init_django(cli_init_t *in, const char *path);
+
+/*
+ * Of a litestream.yml: what no directive says, and a path that has to be
+ * another one in a file underneath; a replica, and the key of S3 in a mapping;
+ * a text with its variables as nginx has them, NULL: no memory; a path that
+ * is absolute, NULL: said.
+ */
+
+void cli_conv_left(cli_conv_t *c, const char *name);
+void cli_conv_moved(cli_conv_t *c, cli_node_t *node, char *path);
+void cli_conv_replica(cli_conv_t *c, cli_init_db_t *db,
+    cli_node_t *node);
+void cli_conv_pair(cli_conv_t *c, cli_node_t *node);
+char *cli_conv_vars(cli_conv_t *c, const char *text);
+char *cli_conv_path(cli_conv_t *c, const char *path);
 
 /* 1 if it begins as a SQLite database; wal: 1 if in WAL mode */
 

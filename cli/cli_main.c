@@ -284,6 +284,9 @@ cli_unknown(const char *name)
         { "replicate", "nginx does that" },
         { "register", "say litestream_db in nginx.conf and reload nginx" },
         { "unregister", "remove the litestream_db and reload nginx" },
+        { "snapshot", "a second Litestream would damage the replica; "
+          "litestream_snapshot says how often there is one, and what sync "
+          "prints is what restore -txid brings back" },
         { "start", "nginx starts it" },
         { "stop", "say replicate=off at the litestream_db and reload nginx" }
     };

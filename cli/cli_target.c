@@ -225,7 +225,7 @@ cli_target_url_user(cli_options_t *o, cli_target_t *t)
 static int
 cli_target_db(cli_options_t *o, cli_target_t *t)
 {
-    int           i, rc;
+    int           i, n, rc, one;
     cli_state_t  *st;
 
     if (o->no_expand_env) {
@@ -243,20 +243,24 @@ cli_target_db(cli_options_t *o, cli_target_t *t)
         return rc;
     }
 
+    /* a directory stands for all that is in it */
+
+    n = 0;
+    one = 0;
+
     for (i = 0; i < st->n_dbs; i++) {
         if (st->chosen[i]) {
-            break;
+            one = i;
+            n++;
         }
     }
 
-    if (i == st->n_dbs || strcmp(t->name, "all") == 0
-        || memchr(st->dir_chosen, 1, (size_t) st->n_dirs))
-    {
+    if (n != 1 || strcmp(t->name, "all") == 0) {
         cli_fail(o, "%s needs one database", o->command);
         return CLI_USAGE;
     }
 
-    return cli_target_state(o, t, st, &st->dbs[i]);
+    return cli_target_state(o, t, st, &st->dbs[one]);
 }
 
 

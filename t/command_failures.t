@@ -101,6 +101,8 @@ my @table = (
       'x' x 5000 ],
     [ none => 2, 'there is no command "replicate" here: nginx does that',
       'replicate' ],
+    [ none => 2, 'there is no command "snapshot" here: a second Litestream',
+      'snapshot', 'app' ],
     [ none => 2, 'help has no option -json', 'help', '-json' ],
 );
 
