@@ -353,12 +353,16 @@ cli_file_db(ngx_litestream_db_status_t *db)
     CLI_END(db->replica_url);
     CLI_END(db->restore_error);
     CLI_END(db->verify.error);
+    CLI_END(db->point.path);
+    CLI_END(db->point.error);
     CLI_END(db->error);
 
     db->last_sync_at = cli_file_time(db->last_sync_at);
     db->history_from = cli_file_time(db->history_from);
     db->history_to = cli_file_time(db->history_to);
     db->verify.at = cli_file_time(db->verify.at);
+    db->point.at = cli_file_time(db->point.at);
+    db->point.time = cli_file_time(db->point.time);
 
     if (db->state > NGX_LITESTREAM_DB_ERROR) {
         db->state = NGX_LITESTREAM_DB_ERROR;
@@ -366,6 +370,10 @@ cli_file_db(ngx_litestream_db_status_t *db)
 
     if (db->restore_state > NGX_LITESTREAM_RESTORE_FAILED) {
         db->restore_state = NGX_LITESTREAM_RESTORE_FAILED;
+    }
+
+    if (db->point.state > NGX_LITESTREAM_RESTORE_FAILED) {
+        db->point.state = NGX_LITESTREAM_RESTORE_FAILED;
     }
 }
 

@@ -15,6 +15,7 @@ static void cli_json_supervisor(cli_json_t *json, cli_state_t *st);
 static void cli_json_groups(cli_json_t *json, cli_state_t *st);
 static void cli_json_database(cli_json_t *json, cli_state_t *st,
     ngx_litestream_db_status_t *db);
+static void cli_json_point(cli_json_t *json, ngx_litestream_point_t *p);
 static void cli_json_restore(cli_json_t *json,
     ngx_litestream_db_status_t *db);
 static int64_t cli_json_uptime(int64_t started, int64_t now);
@@ -402,6 +403,7 @@ cli_json_database(cli_json_t *json, cli_state_t *st,
     cli_json_close(json, '}');
 
     cli_json_restore(json, db);
+    cli_json_point(json, &db->point);
 
     if (db->verify.at) {
         cli_json_verify(json, "verify", db->alias, &db->verify,
@@ -436,6 +438,35 @@ cli_json_restore(cli_json_t *json, ngx_litestream_db_status_t *db)
                     (ended || db->restore_ms) ? (int64_t) db->restore_ms
                                               : -1);
     cli_json_text(json, "error", db->restore_error);
+
+    cli_json_close(json, '}');
+}
+
+
+static void
+cli_json_point(cli_json_t *json, ngx_litestream_point_t *p)
+{
+    int  ended;
+
+    if (p->state == NGX_LITESTREAM_RESTORE_NONE) {
+        cli_json_null(json, "restored");
+        return;
+    }
+
+    ended = (p->state != NGX_LITESTREAM_RESTORE_RUNNING);
+
+    cli_json_open(json, "restored", '{');
+
+    cli_json_text(json, "state", ngx_litestream_restore_state_names[p->state]);
+    cli_json_text(json, "file", p->path);
+    cli_json_txid(json, "txid", p->txid ? p->txid : p->wanted);
+    cli_json_time(json, "timestamp", p->time);
+    cli_json_number(json, "bytes", p->bytes);
+    cli_json_number(json, "total_bytes", p->total);
+    cli_json_number(json, "duration_ms",
+                    ended ? (int64_t) p->duration_ms : -1);
+    cli_json_text(json, "error", p->error);
+    cli_json_time(json, "at", p->at);
 
     cli_json_close(json, '}');
 }

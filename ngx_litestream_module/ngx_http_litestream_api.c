@@ -11,8 +11,6 @@
 #include "ngx_http_litestream_api.h"
 
 
-#define NGX_HTTP_LITESTREAM_BODY_SIZE    4096
-
 #define NGX_HTTP_LITESTREAM_TIMEOUT      30000
 #define NGX_HTTP_LITESTREAM_MAX_TIMEOUT  3600000
 
@@ -23,10 +21,16 @@
 #define NGX_HTTP_LITESTREAM_ALIAS_MAY    1
 #define NGX_HTTP_LITESTREAM_ALIAS_MUST   2
 
+/* of a POST: it needs write=on, it has a body */
+
+#define NGX_HTTP_LITESTREAM_WRITE        0x0001
+#define NGX_HTTP_LITESTREAM_BODY         0x0002
+
 
 typedef struct {
     ngx_str_t                  name;
     ngx_uint_t                 alias;   /* NGX_HTTP_LITESTREAM_ALIAS_XXX */
+    ngx_uint_t                 flags;
     ngx_uint_t                 get_args;
     ngx_uint_t                 post_args;
     char                      *allow;
@@ -39,9 +43,6 @@ typedef struct {
 
 static ngx_uint_t ngx_http_litestream_api_replicated(
     ngx_http_litestream_api_t *ctx);
-static ngx_int_t ngx_http_litestream_api_refuse(
-    ngx_http_litestream_api_t *ctx, ngx_http_litestream_endpoint_t *ep,
-    ngx_uint_t status);
 static ngx_int_t ngx_http_litestream_api_header(ngx_http_request_t *r,
     char *name, char *value);
 static ngx_uint_t ngx_http_litestream_api_route(
@@ -67,12 +68,14 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       NGX_HTTP_LITESTREAM_ALIAS_MAY,
       0,
       0,
+      0,
       "GET, HEAD",
       ngx_http_litestream_status_get,
       NULL },
 
     { ngx_string("ready"),
       NGX_HTTP_LITESTREAM_ALIAS_NO,
+      0,
       NGX_HTTP_LITESTREAM_ARG_DB
       |NGX_HTTP_LITESTREAM_ARG_REPLICATING
       |NGX_HTTP_LITESTREAM_ARG_MAX_LAG
@@ -85,6 +88,7 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
     { ngx_string("verify"),
       NGX_HTTP_LITESTREAM_ALIAS_MAY,
       0,
+      0,
       NGX_HTTP_LITESTREAM_ARG_MODE|NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
       "GET, HEAD, POST",
       ngx_http_litestream_verify_get,
@@ -93,13 +97,24 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
     { ngx_string("sync"),
       NGX_HTTP_LITESTREAM_ALIAS_MUST,
       0,
+      0,
       NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
       "POST",
       NULL,
       ngx_http_litestream_sync_post },
 
+    { ngx_string("restore"),
+      NGX_HTTP_LITESTREAM_ALIAS_MUST,
+      NGX_HTTP_LITESTREAM_WRITE|NGX_HTTP_LITESTREAM_BODY,
+      0,
+      NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
+      "POST",
+      NULL,
+      ngx_http_litestream_restore_post },
+
     { ngx_string("metrics"),
       NGX_HTTP_LITESTREAM_ALIAS_NO,
+      0,
       0,
       0,
       "GET, HEAD",
@@ -110,11 +125,12 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       NGX_HTTP_LITESTREAM_ALIAS_NO,
       0,
       0,
+      0,
       "GET, HEAD",
       ngx_http_litestream_config_get,
       NULL },
 
-    { ngx_null_string, 0, 0, 0, NULL, NULL, NULL }
+    { ngx_null_string, 0, 0, 0, 0, NULL, NULL, NULL }
 };
 
 
@@ -140,6 +156,7 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
     uint64_t                         changes;
     ngx_int_t                        rc;
     ngx_uint_t                       status, post, recent;
+    ngx_litestream_db_t            **db;
     ngx_http_litestream_api_t       *ctx;
     ngx_http_litestream_json_t       json;
     ngx_http_litestream_endpoint_t  *ep;
@@ -174,7 +191,7 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
     {
         status = ngx_http_litestream_api_error(ctx, NGX_HTTP_NOT_ALLOWED,
                                                "method not allowed");
-        return ngx_http_litestream_api_refuse(ctx, ep, status);
+        return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
     }
 
     if (post) {
@@ -188,15 +205,36 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
                                               "the request body is too large");
         }
 
+        if (status == NGX_HTTP_OK && !ctx->write
+            && (ep->flags & NGX_HTTP_LITESTREAM_WRITE))
+        {
+            status = ngx_http_litestream_api_error(ctx, NGX_HTTP_FORBIDDEN,
+                                                   "\"%V\" needs write=on",
+                                                   &ep->name);
+        }
+
         if (status != NGX_HTTP_OK) {
-            return ngx_http_litestream_api_refuse(ctx, ep, status);
+            return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
         }
     }
 
     status = ngx_http_litestream_api_args(ctx, post ? ep->post_args
                                                     : ep->get_args);
     if (status != NGX_HTTP_OK) {
-        return ngx_http_litestream_api_refuse(ctx, ep, status);
+        return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
+    }
+
+    if (post && (ep->flags & NGX_HTTP_LITESTREAM_BODY)) {
+
+        if (!ctx->one) {
+            db = ctx->dbs->elts;
+            status = ngx_http_litestream_api_error(ctx, NGX_HTTP_BAD_REQUEST,
+                                     "\"%V\" is a directory of databases: "
+                                     "name one of them", &db[0]->alias);
+            return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
+        }
+
+        return ngx_http_litestream_body(ctx, ep->post);
     }
 
     rc = ngx_http_discard_request_body(r);
@@ -221,13 +259,13 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
             status = ngx_http_litestream_api_error(ctx,
                                               NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                               "the request body is too large");
-            return ngx_http_litestream_api_refuse(ctx, ep, status);
+            return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
         }
 
         status = ngx_http_litestream_api_replicated(ctx);
 
         if (status != NGX_HTTP_OK) {
-            return ngx_http_litestream_api_refuse(ctx, ep, status);
+            return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
         }
 
         return ep->post(ctx);
@@ -349,11 +387,11 @@ ngx_http_litestream_api_send(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
-/* answers with ctx->error; ep is NULL when the endpoint is not known */
+/* answers with ctx->error; allow: the methods, of 405 */
 
-static ngx_int_t
-ngx_http_litestream_api_refuse(ngx_http_litestream_api_t *ctx,
-    ngx_http_litestream_endpoint_t *ep, ngx_uint_t status)
+ngx_int_t
+ngx_http_litestream_api_refuse(ngx_http_litestream_api_t *ctx, char *allow,
+    ngx_uint_t status)
 {
     ngx_int_t                    rc;
     ngx_http_request_t          *r;
@@ -379,7 +417,7 @@ ngx_http_litestream_api_refuse(ngx_http_litestream_api_t *ctx,
     }
 
     if (status == NGX_HTTP_NOT_ALLOWED
-        && ngx_http_litestream_api_header(r, "Allow", ep->allow) != NGX_OK)
+        && ngx_http_litestream_api_header(r, "Allow", allow) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

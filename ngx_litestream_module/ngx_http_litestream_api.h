@@ -27,6 +27,10 @@
 #define NGX_HTTP_LITESTREAM_ARG_MODE         0x0010
 #define NGX_HTTP_LITESTREAM_ARG_TIMEOUT      0x0020
 
+/* bodies of POST, bytes */
+
+#define NGX_HTTP_LITESTREAM_BODY_SIZE        4096
+
 /* what a verification's JSON has besides its result */
 
 #define NGX_HTTP_LITESTREAM_VERIFY_AT        0x0001
@@ -53,7 +57,9 @@ typedef struct {
 } ngx_http_litestream_json_t;
 
 
-typedef struct {
+typedef struct ngx_http_litestream_api_s  ngx_http_litestream_api_t;
+
+struct ngx_http_litestream_api_s {
     ngx_http_request_t        *request;
     ngx_array_t               *dbs;     /* of ngx_litestream_db_t *: asked */
     ngx_array_t               *dirs;    /* the same: directories, or NULL */
@@ -63,11 +69,13 @@ typedef struct {
     int64_t                    max_lag;      /* ms */
     int64_t                    verified;     /* ms */
     ngx_str_t                  error;
+    ngx_str_t                  body;    /* where it is read */
+    ngx_int_t                (*post)(ngx_http_litestream_api_t *ctx);
 
     unsigned                   one:1;   /* the URI names the database */
     unsigned                   write:1;
     unsigned                   replicating:1;
-} ngx_http_litestream_api_t;
+};
 
 
 /*
@@ -179,6 +187,46 @@ void ngx_http_litestream_recent_keep(ngx_http_request_t *r,
 
 
 /*
+ * Questions to the supervisor, and who waits for their answers: one for each
+ * database.  render() writes one of them and returns its status.
+ */
+
+typedef struct ngx_http_litestream_wait_s  ngx_http_litestream_wait_t;
+
+
+typedef struct {
+    ngx_litestream_ask_t             ask;
+    ngx_litestream_db_t             *db;
+    ngx_http_litestream_wait_t      *wait;
+    ngx_litestream_verify_result_t  *fresh;  /* NULL: asked */
+    unsigned                         answered:1;
+} ngx_http_litestream_question_t;
+
+
+struct ngx_http_litestream_wait_s {
+    ngx_http_litestream_api_t       *ctx;
+    ngx_http_litestream_question_t  *questions;
+    ngx_uint_t                       n;
+    ngx_uint_t                       left;
+    ngx_msec_t                       started;
+    ngx_event_t                      timer;
+
+    ngx_uint_t                     (*render)(ngx_http_litestream_question_t *q,
+                                         ngx_http_litestream_json_t *json);
+
+    unsigned                         asking:1;
+    unsigned                         deserted:1;  /* no supervisor */
+};
+
+
+ngx_http_litestream_wait_t *ngx_http_litestream_wait_create(
+    ngx_http_litestream_api_t *ctx);
+ngx_int_t ngx_http_litestream_wait(ngx_http_litestream_wait_t *w);
+void ngx_http_litestream_wait_error(ngx_http_litestream_question_t *q,
+    char *error);
+
+
+/*
  * POST endpoints: ngx_http_litestream_wait.c.  They ask the supervisor and
  * return NGX_DONE, or what ngx_http_litestream_api_send() returned when
  * there is nothing to wait for.  Worker, never block.
@@ -186,6 +234,41 @@ void ngx_http_litestream_recent_keep(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx);
 ngx_int_t ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx);
+
+/* ngx_http_litestream_restore.c: ctx->body is there */
+
+ngx_int_t ngx_http_litestream_restore_post(ngx_http_litestream_api_t *ctx);
+
+/* one restore to a new file, in the status */
+
+void ngx_http_litestream_point_json(ngx_http_litestream_json_t *json,
+    ngx_litestream_point_t *p);
+
+
+/*
+ * ngx_http_litestream_body.c: reads the body into ctx->body, from memory into
+ * memory, then calls post; what it returns is for the phase handler.  Worker,
+ * does not block.
+ */
+
+ngx_int_t ngx_http_litestream_body(ngx_http_litestream_api_t *ctx,
+    ngx_int_t (*post)(ngx_http_litestream_api_t *ctx));
+
+/*
+ * A member of the body, a JSON object without nested ones; NGX_DECLINED: there
+ * are no more, NGX_ERROR: it is none, or one with something else in it.  p is
+ * where the last call has come to, NULL at first.  Strings are as they stand
+ * there, of a number no more is known than its characters.
+ */
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  value;
+    u_char                     type;    /* '"', '0', 't', 'f' or 'n' */
+} ngx_http_litestream_member_t;
+
+ngx_int_t ngx_http_litestream_body_member(ngx_str_t *body, u_char **p,
+    ngx_http_litestream_member_t *m);
 
 
 /* ngx_http_litestream_site.c: postconfiguration; for a POST, in a worker */
@@ -200,6 +283,11 @@ ngx_uint_t ngx_http_litestream_site(ngx_http_litestream_api_t *ctx);
 
 ngx_uint_t ngx_http_litestream_api_error(ngx_http_litestream_api_t *ctx,
     ngx_uint_t status, const char *fmt, ...);
+
+/* answers with that text; allow: of 405, else NULL */
+
+ngx_int_t ngx_http_litestream_api_refuse(ngx_http_litestream_api_t *ctx,
+    char *allow, ngx_uint_t status);
 
 /*
  * Ends the answer and sends it with this status; what it returns is for

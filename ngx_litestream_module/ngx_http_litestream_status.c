@@ -493,6 +493,7 @@ ngx_http_litestream_status_database(ngx_http_litestream_json_t *json,
     ngx_http_litestream_json_close(json, '}');
 
     ngx_http_litestream_status_restore(json, st);
+    ngx_http_litestream_point_json(json, &st->point);
 
     if (st->verify.at) {
         ngx_http_litestream_verify_json(json, "verify", db, &st->verify,

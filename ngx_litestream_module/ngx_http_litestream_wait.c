@@ -18,37 +18,8 @@
 #define NGX_HTTP_LITESTREAM_NO_ONE      5000
 
 
-typedef struct ngx_http_litestream_wait_s  ngx_http_litestream_wait_t;
-
-
-typedef struct {
-    ngx_litestream_ask_t             ask;
-    ngx_litestream_db_t             *db;
-    ngx_http_litestream_wait_t      *wait;
-    ngx_litestream_verify_result_t  *fresh;  /* NULL: asked */
-    unsigned                         answered:1;
-} ngx_http_litestream_question_t;
-
-
-struct ngx_http_litestream_wait_s {
-    ngx_http_litestream_api_t       *ctx;
-    ngx_http_litestream_question_t  *questions;
-    ngx_uint_t                       n;
-    ngx_uint_t                       left;
-    ngx_msec_t                       started;
-    ngx_event_t                      timer;
-
-    unsigned                         sync:1;
-    unsigned                         asking:1;
-    unsigned                         deserted:1;  /* no supervisor */
-};
-
-
-static ngx_http_litestream_wait_t *ngx_http_litestream_wait_create(
-    ngx_http_litestream_api_t *ctx);
 static ngx_litestream_verify_result_t *ngx_http_litestream_wait_fresh(
     ngx_pool_t *pool, ngx_litestream_db_t *db, ngx_uint_t mode);
-static ngx_int_t ngx_http_litestream_wait(ngx_http_litestream_wait_t *w);
 static ngx_uint_t ngx_http_litestream_wait_deserted(void);
 static void ngx_http_litestream_wait_answer(ngx_litestream_ask_t *ask);
 static void ngx_http_litestream_wait_timer(ngx_event_t *ev);
@@ -59,8 +30,6 @@ static ngx_uint_t ngx_http_litestream_wait_verify(
     ngx_http_litestream_question_t *q, ngx_http_litestream_json_t *json);
 static ngx_uint_t ngx_http_litestream_wait_sync(
     ngx_http_litestream_question_t *q, ngx_http_litestream_json_t *json);
-static void ngx_http_litestream_wait_error(ngx_http_litestream_question_t *q,
-    char *error);
 
 
 /*
@@ -78,6 +47,8 @@ ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx)
     if (w == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    w->render = ngx_http_litestream_wait_verify;
 
     for (i = 0; i < w->n; i++) {
         q = &w->questions[i];
@@ -110,7 +81,7 @@ ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    w->sync = 1;
+    w->render = ngx_http_litestream_wait_sync;
 
     for (i = 0; i < w->n; i++) {
         w->questions[i].ask.msg.type = NGX_LITESTREAM_IPC_SYNC;
@@ -120,7 +91,12 @@ ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx)
 }
 
 
-static ngx_http_litestream_wait_t *
+/*
+ * One question for each database that was asked about; the caller fills in
+ * what they are, and w->render.  NULL: no memory.  Worker.
+ */
+
+ngx_http_litestream_wait_t *
 ngx_http_litestream_wait_create(ngx_http_litestream_api_t *ctx)
 {
     ngx_uint_t                       i;
@@ -207,7 +183,13 @@ ngx_http_litestream_wait_fresh(ngx_pool_t *pool, ngx_litestream_db_t *db,
 }
 
 
-static ngx_int_t
+/*
+ * Asks the supervisor, and answers the request when all is answered or the
+ * time is up; what it returns is for ngx_http_finalize_request().  Worker,
+ * does not block.
+ */
+
+ngx_int_t
 ngx_http_litestream_wait(ngx_http_litestream_wait_t *w)
 {
     ngx_uint_t           i;
@@ -384,9 +366,7 @@ ngx_http_litestream_wait_send(ngx_http_litestream_wait_t *w)
     }
 
     for (i = 0; i < w->n; i++) {
-        rc = w->sync
-             ? ngx_http_litestream_wait_sync(&w->questions[i], &json)
-             : ngx_http_litestream_wait_verify(&w->questions[i], &json);
+        rc = w->render(&w->questions[i], &json);
 
         /* one that failed outweighs those that still run */
 
@@ -516,7 +496,7 @@ ngx_http_litestream_wait_sync(ngx_http_litestream_question_t *q,
 
 /* a failure always says something */
 
-static void
+void
 ngx_http_litestream_wait_error(ngx_http_litestream_question_t *q, char *error)
 {
     if (q->answered && q->ask.msg.error[0]) {

@@ -154,6 +154,10 @@ ngx_litestream_handover(uint64_t generation)
             ngx_litestream_job_kill(rdb->group->look);
         }
 
+        if (rdb->point) {
+            ngx_litestream_job_kill(rdb->point);
+        }
+
         if (rdb->retry.timer_set) {
             ngx_del_timer(&rdb->retry);
         }
@@ -429,6 +433,10 @@ ngx_litestream_final(void)
 
         if (rdb->group->look) {
             ngx_litestream_job_kill(rdb->group->look);
+        }
+
+        if (rdb->point) {
+            ngx_litestream_job_kill(rdb->point);
         }
 
         if (rdb->retry.timer_set) {

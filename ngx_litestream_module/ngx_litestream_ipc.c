@@ -46,6 +46,7 @@ typedef struct {
     ngx_litestream_msg_t         msg;
     ngx_litestream_waiter_t      waiter;
     ngx_litestream_verifier_t    verifier;
+    ngx_litestream_pointer_t     pointer;
 } ngx_litestream_question_t;
 
 
@@ -64,6 +65,8 @@ static void ngx_litestream_peer_synced(ngx_litestream_waiter_t *w,
     ngx_int_t rc, uint64_t txid, char *error);
 static void ngx_litestream_peer_verified(void *data,
     ngx_litestream_verify_result_t *res);
+static void ngx_litestream_peer_pointed(void *data,
+    ngx_litestream_point_t *res);
 static void ngx_litestream_peer_answer(ngx_litestream_question_t *qn);
 static void ngx_litestream_peer_free(ngx_litestream_question_t *qn);
 
@@ -616,14 +619,14 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     }
 
     if (rdb == NULL) {
-        qn->msg.status = 404;
+        qn->msg.status = (msg->type == NGX_LITESTREAM_IPC_RESTORE) ? 503 : 404;
         (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
                         "unknown to the supervisor");
         ngx_litestream_peer_answer(qn);
         return NGX_OK;
     }
 
-    if (!rdb->db->replicate) {
+    if (!rdb->db->replicate && msg->type != NGX_LITESTREAM_IPC_RESTORE) {
         qn->msg.status = 409;
         (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
                         "not replicated: replicate=off");
@@ -651,6 +654,22 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         qn->verifier.handler = ngx_litestream_peer_verified;
         qn->verifier.data = qn;
         ngx_litestream_verify(rdb, &qn->verifier, msg->mode ? 1 : 0);
+        return NGX_OK;
+
+    case NGX_LITESTREAM_IPC_RESTORE:
+        qn->pointer.handler = ngx_litestream_peer_pointed;
+        qn->pointer.data = qn;
+
+        if (ngx_litestream_point(rdb, &qn->pointer, msg->time, msg->wanted)
+            == NGX_OK)
+        {
+            return NGX_OK;
+        }
+
+        qn->msg.status = 409;
+        (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                        "another restore of this database is under way");
+        ngx_litestream_peer_answer(qn);
         return NGX_OK;
 
     default:
@@ -697,6 +716,23 @@ ngx_litestream_peer_verified(void *data, ngx_litestream_verify_result_t *res)
     qn->msg.check_ms = res->check_ms;
     qn->msg.compare_ms = res->compare_ms;
 
+    ngx_memcpy(qn->msg.error, res->error, sizeof(qn->msg.error));
+
+    ngx_litestream_peer_answer(qn);
+}
+
+
+static void
+ngx_litestream_peer_pointed(void *data, ngx_litestream_point_t *res)
+{
+    ngx_litestream_question_t *qn = data;
+
+    qn->msg.status = res->status;
+    qn->msg.txid = res->txid;
+    qn->msg.bytes = res->bytes;
+    qn->msg.duration_ms = res->duration_ms;
+
+    ngx_memcpy(qn->msg.path, res->path, sizeof(qn->msg.path));
     ngx_memcpy(qn->msg.error, res->error, sizeof(qn->msg.error));
 
     ngx_litestream_peer_answer(qn);

@@ -19,6 +19,10 @@
 static ngx_int_t ngx_litestream_list_handler(void *data, ngx_uint_t depth,
     ngx_str_t *key, ngx_str_t *value);
 static void ngx_litestream_list_entry(ngx_litestream_list_t *list);
+static ngx_int_t ngx_litestream_list_asked(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list);
+static ngx_int_t ngx_litestream_list_levels(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list);
 static ngx_int_t ngx_litestream_list_level(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list);
 static ngx_int_t ngx_litestream_list_failed(ngx_litestream_job_t *job,
@@ -30,8 +34,6 @@ ngx_litestream_list_handler(void *data, ngx_uint_t depth, ngx_str_t *key,
     ngx_str_t *value)
 {
     ngx_litestream_list_t *list = data;
-
-    int64_t  t;
 
     if (depth != 2) {
         return NGX_OK;
@@ -52,16 +54,10 @@ ngx_litestream_list_handler(void *data, ngx_uint_t depth, ngx_str_t *key,
         return ngx_litestream_txid(value->data, value->len, &list->max);
 
     } else if (ngx_strcmp(key->data, "size") == 0) {
-        list->bytes += ngx_atoof(value->data, value->len);
+        list->size = ngx_atoof(value->data, value->len);
 
     } else if (ngx_strcmp(key->data, "timestamp") == 0) {
-
-        t = ngx_litestream_time(value->data, value->len);
-
-        if (t > 0) {
-            list->from = list->from ? ngx_min(list->from, t) : t;
-            list->to = ngx_max(list->to, t);
-        }
+        list->time = ngx_litestream_time(value->data, value->len);
     }
 
     return NGX_OK;
@@ -71,6 +67,9 @@ ngx_litestream_list_handler(void *data, ngx_uint_t depth, ngx_str_t *key,
 static void
 ngx_litestream_list_entry(ngx_litestream_list_t *list)
 {
+    ngx_uint_t             n;
+    ngx_litestream_ltx_t  *e;
+
     list->files++;
 
     if (list->max >= list->txid) {
@@ -78,6 +77,52 @@ ngx_litestream_list_entry(ngx_litestream_list_t *list)
         list->newest_min = list->min;
         list->newest_level = list->level;
     }
+
+    if (list->size > 0) {
+        list->bytes += list->size;
+    }
+
+    /* a restore begins with one that has all of the database */
+
+    if (list->time > 0) {
+
+        if (list->min == 1) {
+            list->from = list->from ? ngx_min(list->from, list->time)
+                                    : list->time;
+        }
+
+        list->to = ngx_max(list->to, list->time);
+    }
+
+    if (list->keep && list->nentries == list->nalloc) {
+
+        n = list->nalloc ? list->nalloc * 2 : 256;
+        e = realloc(list->entries, n * sizeof(ngx_litestream_ltx_t));
+
+        if (e == NULL) {
+            list->failed = 1;
+            list->keep = 0;
+
+        } else {
+            list->entries = e;
+            list->nalloc = n;
+        }
+    }
+
+    if (list->keep) {
+        e = &list->entries[list->nentries++];
+
+        ngx_memzero(e, sizeof(ngx_litestream_ltx_t));
+
+        e->min = list->min;
+        e->max = list->max;
+        e->size = list->size;
+        e->time = list->time;
+        e->level = (uint32_t) list->level;
+    }
+
+    list->size = 0;
+    list->time = 0;
 }
 
 
@@ -89,6 +134,42 @@ ngx_litestream_list_entry(ngx_litestream_list_t *list)
 ngx_int_t
 ngx_litestream_list(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
 {
+    ngx_memzero(list, sizeof(ngx_litestream_list_t));
+
+    return ngx_litestream_list_asked(job, list);
+}
+
+
+/*
+ * The same with all entries kept, of a file replica read by the job itself:
+ * times have milliseconds then, else seconds.  In a job.
+ */
+
+ngx_int_t
+ngx_litestream_list_all(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
+{
+    ngx_int_t  rc;
+
+    ngx_memzero(list, sizeof(ngx_litestream_list_t));
+    list->keep = 1;
+
+    rc = ngx_litestream_batch_fits(job->rdb)
+         ? ngx_litestream_list_levels(job, list)
+         : ngx_litestream_list_asked(job, list);
+
+    if (rc == NGX_OK && list->failed) {
+        ngx_litestream_fail(job, "no memory");
+        return NGX_ERROR;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_litestream_list_asked(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list)
+{
     char                    jobs[4200], *argv[10];
     ngx_uint_t              n;
     ngx_litestream_db_t    *db;
@@ -97,8 +178,6 @@ ngx_litestream_list(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
 
     db = job->rdb->db;
     conf = ngx_litestream_sup->conf;
-
-    ngx_memzero(list, sizeof(ngx_litestream_list_t));
 
     (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
                     (char *) db->group->dir.data);
@@ -159,6 +238,14 @@ ngx_litestream_list_dir(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
 {
     ngx_memzero(list, sizeof(ngx_litestream_list_t));
 
+    return ngx_litestream_list_levels(job, list);
+}
+
+
+static ngx_int_t
+ngx_litestream_list_levels(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list)
+{
     for (list->level = 0; list->level < NGX_LITESTREAM_LEVELS; list->level++) {
 
         if (ngx_litestream_list_level(job, list) != NGX_OK) {
@@ -176,7 +263,6 @@ ngx_litestream_list_level(ngx_litestream_job_t *job,
 {
     DIR            *dir;
     char            name[4300];
-    int64_t         t;
     ngx_int_t       rc;
     struct stat     st;
     struct dirent  *de;
@@ -227,16 +313,11 @@ ngx_litestream_list_level(ngx_litestream_job_t *job,
             break;
         }
 
+        list->size = st.st_size;
+        list->time = (int64_t) st.st_mtim.tv_sec * 1000
+                     + st.st_mtim.tv_nsec / 1000000;
+
         ngx_litestream_list_entry(list);
-
-        list->bytes += st.st_size;
-
-        t = (int64_t) st.st_mtime * 1000;
-
-        if (t > 0) {
-            list->from = list->from ? ngx_min(list->from, t) : t;
-            list->to = ngx_max(list->to, t);
-        }
     }
 
     (void) closedir(dir);

@@ -28,8 +28,6 @@ static void ngx_litestream_place_run(ngx_litestream_job_t *job);
 static ngx_int_t ngx_litestream_place_empty(ngx_litestream_job_t *job);
 static void ngx_litestream_place_message(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
-static void ngx_litestream_place_own(ngx_litestream_job_t *job,
-    ngx_litestream_job_msg_t *msg);
 static void ngx_litestream_place_done(ngx_litestream_job_t *job);
 
 static ngx_uint_t ngx_litestream_restore_tick(ngx_litestream_job_t *job);
@@ -158,6 +156,15 @@ ngx_litestream_temp(ngx_litestream_db_t *db)
 static void
 ngx_litestream_place_clean(ngx_litestream_db_t *db)
 {
+    ngx_litestream_clean(ngx_litestream_temp(db));
+}
+
+
+/* in jobs: a temporary file of a restore, and what SQLite leaves beside it */
+
+void
+ngx_litestream_clean(char *temp)
+{
     char        name[4300];
     ngx_uint_t  i;
 
@@ -167,8 +174,7 @@ ngx_litestream_place_clean(ngx_litestream_db_t *db)
     };
 
     for (i = 0; i < sizeof(tails) / sizeof(char *); i++) {
-        (void) snprintf(name, sizeof(name), "%s%s", ngx_litestream_temp(db),
-                        tails[i]);
+        (void) snprintf(name, sizeof(name), "%s%s", temp, tails[i]);
         (void) unlink(name);
     }
 }
@@ -674,20 +680,17 @@ ngx_litestream_place_made(ngx_litestream_job_t *job)
 
 
 /*
- * In the supervisor, as root: owner of the restored file, through the locked
- * directory, so that no name can be swapped underneath.
+ * In the supervisor, as root: owner of a restored file, by its name in the
+ * locked directory, so that nothing can be swapped underneath.  msg->rc is
+ * NGX_OK, or its text says why not.
  */
 
-static void
-ngx_litestream_place_own(ngx_litestream_job_t *job,
+void
+ngx_litestream_own(ngx_litestream_db_t *db, char *name,
     ngx_litestream_job_msg_t *msg)
 {
-    int                   fd, dir;
-    char                  name[512];
-    struct stat           st;
-    ngx_litestream_db_t  *db;
-
-    db = job->rdb->db;
+    int          fd, dir;
+    struct stat  st;
 
     msg->rc = NGX_ERROR;
 
@@ -700,9 +703,6 @@ ngx_litestream_place_own(ngx_litestream_job_t *job,
     }
 
     dir = ngx_litestream_dir_fd(db);
-
-    (void) snprintf(name, sizeof(name), ".%s.ngx-litestream-restore",
-                    (char *) db->name.data);
 
     fd = openat(dir, name, O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
 
@@ -734,12 +734,16 @@ static void
 ngx_litestream_place_message(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg)
 {
+    char                   name[512];
     ngx_litestream_rdb_t  *rdb;
 
     rdb = job->rdb;
 
     if (msg->type == NGX_LITESTREAM_JOB_ASK) {
-        ngx_litestream_place_own(job, msg);
+        (void) snprintf(name, sizeof(name), ".%s.ngx-litestream-restore",
+                        (char *) rdb->db->name.data);
+
+        ngx_litestream_own(rdb->db, name, msg);
         ngx_litestream_job_answer(job, msg);
         return;
     }

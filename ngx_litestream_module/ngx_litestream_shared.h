@@ -32,6 +32,9 @@
 #define NGX_LITESTREAM_PATH_LEN       511
 #define NGX_LITESTREAM_ERROR_LEN      512
 
+/* path of a restored file, longer than that of its database */
+#define NGX_LITESTREAM_POINT_LEN      576
+
 
 /* states of a supervised process; docs/supervision.md has the table */
 
@@ -90,7 +93,7 @@ typedef enum {
 /* the status file */
 
 #define NGX_LITESTREAM_STATUS_MAGIC    0x6c73746e
-#define NGX_LITESTREAM_STATUS_VERSION  4
+#define NGX_LITESTREAM_STATUS_VERSION  5
 
 /* how the last holder of the lock has left */
 
@@ -114,6 +117,24 @@ typedef struct {
     uint32_t                   pad;
     char                       error[NGX_LITESTREAM_ERROR_LEN];
 } ngx_litestream_verify_result_t;
+
+
+/* a restore to a new file */
+
+typedef struct {
+    uint32_t                   state;   /* ngx_litestream_restore_state_e */
+    int32_t                    status;  /* HTTP, once it has ended */
+    int64_t                    at;      /* when it was begun, ms since 1970 */
+    int64_t                    time;    /* asked for, 0: none */
+    uint64_t                   wanted;  /* transaction asked for, 0: none */
+    uint64_t                   txid;    /* 0: not known yet */
+    int64_t                    bytes;   /* so far */
+    int64_t                    total;   /* about, -1: unknown */
+    uint32_t                   duration_ms;
+    uint32_t                   pad;
+    char                       path[NGX_LITESTREAM_POINT_LEN];
+    char                       error[NGX_LITESTREAM_ERROR_LEN];
+} ngx_litestream_point_t;
 
 
 typedef struct {
@@ -157,6 +178,7 @@ typedef struct {
     char                       restore_error[NGX_LITESTREAM_ERROR_LEN];
 
     ngx_litestream_verify_result_t  verify;
+    ngx_litestream_point_t     point;
 
     char                       error[NGX_LITESTREAM_ERROR_LEN];
 } ngx_litestream_db_status_t;
@@ -198,6 +220,18 @@ typedef struct {
     char                       module_ver[32];
     char                       nginx_ver[32];
 } ngx_litestream_super_status_t;
+
+
+/* an LTX file of a replica */
+
+typedef struct {
+    uint64_t                   min;
+    uint64_t                   max;
+    int64_t                    size;
+    int64_t                    time;    /* ms since 1970 */
+    uint32_t                   level;
+    uint32_t                   pad;
+} ngx_litestream_ltx_t;
 
 
 /*
@@ -272,13 +306,14 @@ extern char  *ngx_litestream_restore_state_names[];
 
 /* messages on supervisor.sock, SOCK_SEQPACKET, one struct each way */
 
-#define NGX_LITESTREAM_IPC_VERSION   1
+#define NGX_LITESTREAM_IPC_VERSION   2
 
 #define NGX_LITESTREAM_IPC_WORKER    1   /* first message of a worker */
 #define NGX_LITESTREAM_IPC_COMMAND   2   /* first message of the command */
 #define NGX_LITESTREAM_IPC_HANDOVER  3   /* first message of a supervisor */
 #define NGX_LITESTREAM_IPC_SYNC      4
 #define NGX_LITESTREAM_IPC_VERIFY    5
+#define NGX_LITESTREAM_IPC_RESTORE   6   /* to a new file */
 
 
 typedef struct {
@@ -288,6 +323,8 @@ typedef struct {
     uint64_t                   db;      /* ngx_litestream_id() */
     uint32_t                   mode;    /* of verify: 0 quick, 1 full */
     uint32_t                   timeout_ms;
+    int64_t                    time;    /* of restore, ms since 1970, or 0 */
+    uint64_t                   wanted;  /* of restore, a transaction, or 0 */
 
     /* answer */
 
@@ -300,6 +337,8 @@ typedef struct {
     uint32_t                   restore_ms;
     uint32_t                   check_ms;
     uint32_t                   compare_ms;
+    int64_t                    bytes;
+    char                       path[NGX_LITESTREAM_POINT_LEN];
     char                       error[NGX_LITESTREAM_ERROR_LEN];
 } ngx_litestream_msg_t;
 

@@ -509,6 +509,7 @@ ngx_litestream_status_carry(void)
 
         rdb->st.verify = st.verify;
         rdb->st.verify.running = 0;
+        rdb->st.point = st.point;
 
         rdb->st.history_from = st.history_from;
         rdb->st.history_to = st.history_to;

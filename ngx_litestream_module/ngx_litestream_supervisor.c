@@ -575,6 +575,7 @@ ngx_litestream_take_over(void)
         ngx_litestream_sup->checked = 1;
         ngx_litestream_place_all();
         ngx_litestream_verify_all();
+        ngx_litestream_point_all();
         return;
     }
 

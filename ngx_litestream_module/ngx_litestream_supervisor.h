@@ -126,7 +126,8 @@ typedef struct {
 #define NGX_LITESTREAM_JOB_PLACE      1   /* restores, checks */
 #define NGX_LITESTREAM_JOB_VERIFY     2
 #define NGX_LITESTREAM_JOB_SLOW       3   /* checks that have not ended */
-#define NGX_LITESTREAM_JOB_CLASSES    4
+#define NGX_LITESTREAM_JOB_POINT      4   /* restores to new files */
+#define NGX_LITESTREAM_JOB_CLASSES    5
 
 
 typedef struct {
@@ -197,6 +198,16 @@ typedef struct {
     int64_t                      level;
     uint64_t                     newest_min;
     int64_t                      newest_level;
+    int64_t                      size;
+    int64_t                      time;
+
+    /* all of them when they are to be kept, freed by nobody */
+
+    ngx_litestream_ltx_t        *entries;
+    ngx_uint_t                   nentries;
+    ngx_uint_t                   nalloc;
+    unsigned                     keep:1;
+    unsigned                     failed:1;    /* no memory */
 } ngx_litestream_list_t;
 
 
@@ -249,6 +260,9 @@ struct ngx_litestream_rdb_s {
     ngx_litestream_job_t        *job;     /* restore or check */
     ngx_litestream_job_t        *verify;
     ngx_queue_t                  verifiers;   /* who waits for verify */
+    ngx_litestream_job_t        *point;   /* restore to a new file */
+    ngx_queue_t                  pointers;    /* who waits for it */
+    ngx_litestream_waiter_t      point_waiter;
     ngx_event_t                  retry;
     ngx_msec_t                   delay;
 
@@ -294,6 +308,7 @@ struct ngx_litestream_rdb_s {
     unsigned                     file:1;  /* of those: there is a file */
     unsigned                     waits:1;     /* for its last sync */
     unsigned                     missed:1;    /* it was told so */
+    unsigned                     point_waits:1;
     ngx_litestream_waiter_t      last;
 };
 
@@ -547,6 +562,9 @@ void ngx_litestream_fail(ngx_litestream_job_t *job, const char *fmt, ...);
 void ngx_litestream_when(char *buf, size_t size, int64_t ms);
 void ngx_litestream_retry(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_retry_handler(ngx_event_t *ev);
+void ngx_litestream_own(ngx_litestream_db_t *db, char *name,
+    ngx_litestream_job_msg_t *msg);
+void ngx_litestream_clean(char *temp);
 
 /* ngx_litestream_aside.c: side files that were moved aside */
 
@@ -616,6 +634,8 @@ uint64_t ngx_litestream_newest(ngx_litestream_db_t *db, uint32_t *meta,
 ngx_int_t ngx_litestream_list(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list);
 ngx_int_t ngx_litestream_list_dir(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list);
+ngx_int_t ngx_litestream_list_all(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list);
 int64_t ngx_litestream_restored_size(ngx_litestream_db_t *db,
     ngx_litestream_list_t *list);
@@ -789,6 +809,33 @@ ngx_int_t ngx_litestream_image_owner(char *copy, ngx_litestream_diff_t *diff,
 void ngx_litestream_copy_verify(ngx_litestream_job_t *job, uint64_t token,
     ngx_litestream_image_t *image);
 void ngx_litestream_copy_unlink(ngx_litestream_db_t *db);
+
+/* ngx_litestream_history.c, pure */
+
+typedef struct {
+    uint64_t                     txid;    /* that can be restored, 0: none */
+    uint64_t                     newest;  /* that there is, or more */
+    uint64_t                     below;   /* can be restored, up to ... */
+    uint64_t                     above;   /* ... or next to what was asked */
+    ngx_litestream_ltx_t         file;    /* whose last one txid is */
+    ngx_litestream_ltx_t         exact;   /* whose last one was asked for */
+} ngx_litestream_history_t;
+
+void ngx_litestream_history(ngx_litestream_ltx_t *files, ngx_uint_t n,
+    int64_t time, uint64_t txid, ngx_litestream_history_t *h);
+
+/* ngx_litestream_point.c: restores to a new file */
+
+typedef struct {
+    ngx_queue_t                  queue;
+    void                       (*handler)(void *data,
+                                     ngx_litestream_point_t *res);
+    void                        *data;
+} ngx_litestream_pointer_t;
+
+ngx_int_t ngx_litestream_point(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_pointer_t *p, int64_t time, uint64_t txid);
+void ngx_litestream_point_all(void);
 
 /* ngx_litestream_control.c */
 

@@ -868,6 +868,7 @@ ngx_litestream_sync_init(ngx_litestream_rdb_t *rdb)
     ngx_queue_init(&rdb->now);
     ngx_queue_init(&rdb->next);
     ngx_queue_init(&rdb->verifiers);
+    ngx_queue_init(&rdb->pointers);
 
     rdb->want.next = NULL;
 

@@ -16,7 +16,7 @@ use IO::Socket::UNIX;
 use Socket qw/ SOCK_SEQPACKET SOCK_STREAM MSG_NOSIGNAL /;
 
 use constant { WORKER => 1, COMMAND => 2, HANDOVER => 3, SYNC => 4,
-    VERIFY => 5, SIZE => 584 };
+    VERIFY => 5, SIZE => 1184 };
 
 my $t = Test::Litestream->new()->has(qw/http/)
     ->has_daemon(qw/litestream sqlite3/)->plan(41 - ($> && 2));
@@ -84,7 +84,7 @@ $r = answer($s);
 is("$r->{ticket} $r->{status} $r->{error}",
     "$high 404 unknown to the supervisor", 'an unknown database');
 
-for (0, WORKER, COMMAND, HANDOVER, 6, 0xffffffff) {
+for (0, WORKER, COMMAND, HANDOVER, 99, 0xffffffff) {
     send_to($s, type => $_, db => $id);
     $r = answer($s);
     is("$r->{status} $r->{error}", '404 unknown action', "type $_");
@@ -114,7 +114,7 @@ for (['nothing', undef],
      ['a message that is too long', msg(type => WORKER) . 'x'],
      ['a message that is much too long', msg(type => WORKER) x 100],
      ['version 0', msg(type => WORKER, version => 0)],
-     ['version 2', msg(type => WORKER, version => 2)],
+     ['version 1', msg(type => WORKER, version => 1)],
      ['noise', "\xff" x SIZE],
      ['zeros', "\0" x SIZE],
      ['a question that comes first', msg(type => SYNC, db => $id)])
@@ -127,7 +127,7 @@ for (['nothing', undef],
     is(defined $bytes ? ended($s) : 1, 1, "$name: ended");
 }
 
-for (['too short', 'x' x 100], ['too long', 'x' x 1000],
+for (['too short', 'x' x 100], ['too long', 'x' x 2000],
      ['another version', msg(type => SYNC, version => 3, db => $id)])
 {
     my $s = peer(WORKER);
@@ -136,7 +136,7 @@ for (['too short', 'x' x 100], ['too long', 'x' x 1000],
     is(ended($s), 1, "$_->[0], later: ended");
 }
 
-ok($t->waitforlog(qr/\[error\].*protocol version 2, not 1/), 'it is said');
+ok($t->waitforlog(qr/\[error\].*protocol version 3, not 2/), 'it is said');
 
 # not that kind of a socket
 
@@ -214,9 +214,9 @@ sub id {
 sub msg {
     my (%m) = @_;
 
-    return pack 'L L Q Q L L l L Q L6 a512', $m{version} // 1, $m{type},
-        $m{ticket} // 0, $m{db} // 0, $m{mode} // 0, $m{timeout} // 1000,
-        (0) x 9, $m{error} // '';
+    return pack 'L L Q Q L L q Q l L Q L6 q Z576 a512', $m{version} // 2,
+        $m{type}, $m{ticket} // 0, $m{db} // 0, $m{mode} // 0,
+        $m{timeout} // 1000, (0) x 12, '', $m{error} // '';
 }
 
 
@@ -251,9 +251,9 @@ sub answer {
     return { map { $_ => '' } qw/ type ticket status error txid / }
         unless length $bytes == SIZE;
 
-    (@m{qw/ version type ticket db mode timeout status pad txid /}, my @ms)
-        = unpack 'L L Q Q L L l L Q L6 Z512', $bytes;
-    $m{error} = $ms[-1];
+    (@m{qw/ version type ticket db mode timeout time wanted status pad txid /},
+        my @rest) = unpack 'L L Q Q L L q Q l L Q L6 q Z576 Z512', $bytes;
+    $m{error} = $rest[-1];
 
     return \%m;
 }
@@ -272,7 +272,8 @@ sub ended {
     $s->recv(my $bytes, 2000);
     return 1 unless length($bytes // '');
 
-    my ($status, $error) = (unpack 'L L Q Q L L l L Q L6 Z512', $bytes)[6, -1];
+    my ($status, $error)
+        = (unpack 'L L Q Q L L q Q l L Q L6 q Z576 Z512', $bytes)[8, -1];
     return "answered $status" unless $status >= 400 && length $error;
 
     return 'open' unless select($r, undef, undef, $t->ceiling(10)) > 0;

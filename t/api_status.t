@@ -72,7 +72,7 @@ my $app = {
     lag_seconds => 'n', last_sync_at => $time,
     history => { from => [ '0', $time ], to => [ '0', $time ] },
     replica => { type => qr/^file$/, url => qr!^file://$dir/replica/app$! },
-    restore => $none, verify => '0', error => '0',
+    restore => $none, restored => '0', verify => '0', error => '0',
 };
 
 my $later = {
