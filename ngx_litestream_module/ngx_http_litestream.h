@@ -281,6 +281,8 @@ ngx_int_t ngx_litestream_dir_path(ngx_litestream_db_ctx_t *ctx);
 ngx_int_t ngx_litestream_dir_files(ngx_litestream_db_ctx_t *ctx);
 ngx_uint_t ngx_litestream_dir_variable(ngx_litestream_dir_t *dir,
     ngx_str_t *name);
+ngx_int_t ngx_litestream_dir_literal(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *text, ngx_str_t *url);
 ngx_int_t ngx_litestream_dir_replica(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_db_t *db,
     ngx_litestream_replica_t *replica);

@@ -29,6 +29,12 @@ static ngx_int_t ngx_litestream_base_top(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *root);
 static ngx_int_t ngx_litestream_base_db(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *map);
+static ngx_int_t ngx_litestream_base_path(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map);
+static ngx_int_t ngx_litestream_base_dir(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map);
 static ngx_int_t ngx_litestream_base_snapshot(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *own);
 static ngx_int_t ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
@@ -292,41 +298,28 @@ ngx_litestream_base_db(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_node_t *map)
 {
     ngx_pool_t                *pool;
-    ngx_litestream_node_t     *node, *replica, *path;
+    ngx_litestream_node_t     *node, *replica;
     ngx_litestream_base_db_t  *bdb, **elt;
 
     pool = parse->cf->pool;
-
-    path = ngx_litestream_tree_get(map, "path");
-
-    if (path == NULL || path->value.len == 0) {
-        ngx_litestream_base_error(parse, base, map->line,
-                                  "a database has no \"path\"");
-        return NGX_ERROR;
-    }
 
     bdb = ngx_pcalloc(pool, sizeof(ngx_litestream_base_db_t));
     if (bdb == NULL) {
         return NGX_ERROR;
     }
 
-    bdb->path = path->value;
-    bdb->line = path->line;
-
-    if (bdb->path.data[0] == '/'
-        && ngx_litestream_path_valid(&bdb->path)
-        && ngx_litestream_real_path(pool, &bdb->path, &bdb->real) != NGX_OK)
-    {
-        /* litestream_db says what is wrong with it */
-
-        ngx_str_null(&bdb->real);
+    if (ngx_litestream_base_path(parse, base, bdb, map) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     replica = NULL;
 
     for (node = map->child; node; node = node->next) {
 
-        if (node->type == NGX_LITESTREAM_NODE_NULL || node == path) {
+        if (node->type == NGX_LITESTREAM_NODE_NULL
+            || ngx_litestream_base_word(&node->name,
+                                        "path dir pattern recursive watch"))
+        {
             continue;
         }
 
@@ -385,6 +378,159 @@ ngx_litestream_base_db(ngx_litestream_parse_t *parse,
     }
 
     *elt = bdb;
+
+    return NGX_OK;
+}
+
+
+/* a file, or the files of a directory */
+
+static ngx_int_t
+ngx_litestream_base_path(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map)
+{
+    ngx_uint_t              i;
+    ngx_pool_t             *pool;
+    ngx_litestream_node_t  *node, *path;
+
+    static char  *names[] = { "pattern", "recursive", "watch", NULL };
+
+    pool = parse->cf->pool;
+
+    path = ngx_litestream_tree_get(map, "path");
+    node = ngx_litestream_tree_get(map, "dir");
+
+    if (node && node->value.len) {
+
+        if (path && path->value.len) {
+            ngx_litestream_base_error(parse, base, path->line,
+                                      "both \"path\" and \"dir\" of a "
+                                      "database");
+            return NGX_ERROR;
+        }
+
+        bdb->dir = node->value;
+        bdb->line = node->line;
+
+        return ngx_litestream_base_dir(parse, base, bdb, map);
+    }
+
+    for (i = 0; names[i]; i++) {
+
+        node = ngx_litestream_tree_get(map, names[i]);
+
+        if (node && node->value.len) {
+            ngx_litestream_base_error(parse, base, node->line,
+                                      "\"%s\" without \"dir\"", names[i]);
+            return NGX_ERROR;
+        }
+    }
+
+    if (path == NULL || path->value.len == 0) {
+        ngx_litestream_base_error(parse, base, map->line,
+                                  "a database has no \"path\"");
+        return NGX_ERROR;
+    }
+
+    bdb->path = path->value;
+    bdb->line = path->line;
+
+    if (ngx_strlchr(bdb->path.data, bdb->path.data + bdb->path.len, '*')
+        || bdb->path.data[0] == '~')
+    {
+        ngx_litestream_base_error(parse, base, path->line,
+                                  "path \"%V\" must be that of a file: say "
+                                  "\"dir\" and \"pattern\"", &bdb->path);
+        return NGX_ERROR;
+    }
+
+    if (bdb->path.data[0] == '/'
+        && ngx_litestream_path_valid(&bdb->path)
+        && ngx_litestream_real_path(pool, &bdb->path, &bdb->real) != NGX_OK)
+    {
+        /* litestream_db says what is wrong with it */
+
+        ngx_str_null(&bdb->real);
+    }
+
+    return NGX_OK;
+}
+
+
+/* dir, pattern and recursive as the path of a litestream_db */
+
+static ngx_int_t
+ngx_litestream_base_dir(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map)
+{
+    u_char                 *p;
+    ngx_str_t              *dir;
+    ngx_litestream_node_t  *pattern, *deep;
+
+    dir = &bdb->dir;
+
+    pattern = ngx_litestream_tree_get(map, "pattern");
+
+    if (pattern == NULL || pattern->value.len == 0) {
+        ngx_litestream_base_error(parse, base, bdb->line,
+                                  "directory \"%V\" has no \"pattern\", "
+                                  "such as \"*.sqlite3\"", dir);
+        return NGX_ERROR;
+    }
+
+    /* of Litestream's characters for patterns */
+
+    for (p = pattern->value.data; *p; p++) {
+        if (*p == '?' || *p == '[' || *p == '\\' || *p == '/') {
+            ngx_litestream_base_error(parse, base, pattern->line,
+                                      "\"%c\" in pattern \"%V\": there is "
+                                      "\"*\" only", *p, &pattern->value);
+            return NGX_ERROR;
+        }
+    }
+
+    if (dir->data[0] == '~'
+        || ngx_strlchr(dir->data, dir->data + dir->len, '*'))
+    {
+        ngx_litestream_base_error(parse, base, bdb->line,
+                                  "directory \"%V\" must be that of the "
+                                  "databases, \"pattern\" their names", dir);
+        return NGX_ERROR;
+    }
+
+    while (dir->len > 1 && dir->data[dir->len - 1] == '/') {
+        dir->len--;
+    }
+
+    deep = ngx_litestream_tree_get(map, "recursive");
+
+    p = ngx_pnalloc(parse->cf->pool,
+                    dir->len + pattern->value.len + sizeof("/**/"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    bdb->path.data = p;
+
+    p = ngx_sprintf(p, "%V%s%V%Z", dir,
+                    (deep && deep->value.len
+                     && ngx_litestream_base_bool(&deep->value) == 1)
+                    ? "/**/" : "/", &pattern->value);
+
+    bdb->path.len = p - 1 - bdb->path.data;
+
+    if (ngx_strlchr(pattern->value.data,
+                    pattern->value.data + pattern->value.len, '*')
+        == NULL
+        && (deep == NULL || ngx_litestream_base_bool(&deep->value) != 1))
+    {
+        ngx_litestream_base_error(parse, base, pattern->line,
+                                  "pattern \"%V\" means one file: say it by "
+                                  "\"path\"", &pattern->value);
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }

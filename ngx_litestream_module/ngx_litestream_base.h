@@ -63,7 +63,9 @@ typedef struct {
 /* one of the file's dbs */
 
 struct ngx_litestream_base_db_s {
-    ngx_str_t                    path;  /* as it was said */
+    ngx_str_t                    path;  /* as it was said; of a directory as
+                                           litestream_db has it */
+    ngx_str_t                    dir;   /* empty: it is a file */
     ngx_str_t                    real;  /* empty: it cannot be told */
     ngx_uint_t                   line;
     ngx_http_litestream_said_t   replica;    /* file is NULL: none */

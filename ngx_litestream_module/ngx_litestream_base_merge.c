@@ -33,13 +33,21 @@ ngx_litestream_base_db_t *
 ngx_litestream_base_find(ngx_litestream_parse_t *parse, ngx_str_t *path,
     ngx_str_t *url, ngx_http_litestream_said_t **replica)
 {
-    ngx_str_t                  real;
-    ngx_uint_t                 i;
+    ngx_str_t                  real, *name;
+    ngx_uint_t                 i, dir;
     ngx_litestream_base_db_t  *bdb, **elt;
 
-    if (parse->lcf->base == NULL
-        || ngx_litestream_real_path(parse->cf->temp_pool, path, &real)
-           != NGX_OK)
+    if (parse->lcf->base == NULL) {
+        return NULL;
+    }
+
+    dir = ngx_litestream_dir_named(path);
+
+    if (dir) {
+        real = *path;
+
+    } else if (ngx_litestream_real_path(parse->cf->temp_pool, path, &real)
+               != NGX_OK)
     {
         return NULL;
     }
@@ -49,9 +57,12 @@ ngx_litestream_base_find(ngx_litestream_parse_t *parse, ngx_str_t *path,
     for (i = 0; i < parse->lcf->base->dbs.nelts; i++) {
         bdb = elt[i];
 
+        name = dir ? &bdb->path : &bdb->real;
+
         if (bdb->used
-            || bdb->real.len != real.len
-            || ngx_memcmp(bdb->real.data, real.data, real.len) != 0)
+            || (bdb->dir.len != 0) != dir
+            || name->len != real.len
+            || ngx_memcmp(name->data, real.data, real.len) != 0)
         {
             continue;
         }
@@ -365,31 +376,37 @@ ngx_litestream_base_adopt(ngx_litestream_parse_t *parse,
 }
 
 
-/* "db" of "/srv/app/db.sqlite3"; if that is taken "app-db", "srv-app-db" */
+/*
+ * "db" of "/srv/app/db.sqlite3", "tenants" of the directory "/srv/tenants"; if
+ * that is taken "app-db", "srv-app-db"
+ */
 
 static ngx_int_t
 ngx_litestream_base_alias(ngx_litestream_parse_t *parse,
     ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
     ngx_str_t *alias)
 {
-    u_char  *p, *start, *last, *dot;
+    u_char     *p, *start, *last, *dot;
+    ngx_str_t  *path;
 
-    p = ngx_pnalloc(parse->cf->pool, bdb->path.len + 1);
+    path = bdb->dir.len ? &bdb->dir : &bdb->path;
+
+    p = ngx_pnalloc(parse->cf->pool, path->len + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_cpystrn(p, bdb->path.data, bdb->path.len + 1);
+    ngx_cpystrn(p, path->data, path->len + 1);
 
-    last = p + bdb->path.len;
+    last = p + path->len;
 
     for (start = last; start > p && start[-1] != '/'; start--) { /* void */ }
 
-    /* ".db" is a name, not a suffix */
+    /* ".db" is a name, not a suffix; those of directories have none */
 
     for (dot = last; dot > start && *dot != '.'; dot--) { /* void */ }
 
-    if (dot > start) {
+    if (dot > start && bdb->dir.len == 0) {
         last = dot;
         *last = '\0';
     }
@@ -436,7 +453,7 @@ ngx_litestream_base_alias(ngx_litestream_parse_t *parse,
 
         start--;
 
-        while (start > p + 1 && bdb->path.data[start - 1 - p] != '/') {
+        while (start > p + 1 && path->data[start - 1 - p] != '/') {
             start--;
         }
     }

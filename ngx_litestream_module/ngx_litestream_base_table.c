@@ -25,10 +25,6 @@ static ngx_litestream_base_key_t *ngx_litestream_base_lookup(
     ngx_litestream_base_key_t *keys, ngx_str_t *name);
 
 
-static char  ngx_litestream_base_dir[] =
-    "directories of databases are not supported by this version";
-
-
 static ngx_litestream_base_key_t  ngx_litestream_base_snapshot_keys[] = {
     { ngx_string("interval"), NGX_LITESTREAM_KIND_POSITIVE, NULL, 0, NULL },
     { ngx_string("retention"), NGX_LITESTREAM_KIND_POSITIVE, NULL, 0, NULL },
@@ -184,16 +180,12 @@ static ngx_litestream_base_place_t  ngx_litestream_base_replica_place = {
 
 static ngx_litestream_base_key_t  ngx_litestream_base_db_keys[] = {
     { ngx_string("path"), NGX_LITESTREAM_KIND_TEXT, NULL, 0, NULL },
-    { ngx_string("dir"), NGX_LITESTREAM_KIND_REFUSED,
-      NULL, 0, ngx_litestream_base_dir },
-    { ngx_string("pattern"), NGX_LITESTREAM_KIND_REFUSED,
-      NULL, 0, ngx_litestream_base_dir },
-    { ngx_string("recursive"), NGX_LITESTREAM_KIND_REFUSED,
-      NULL, 0, ngx_litestream_base_dir },
-    { ngx_string("watch"), NGX_LITESTREAM_KIND_REFUSED,
-      NULL, 0, ngx_litestream_base_dir },
+    { ngx_string("dir"), NGX_LITESTREAM_KIND_TEXT, NULL, 0, NULL },
+    { ngx_string("pattern"), NGX_LITESTREAM_KIND_TEXT, NULL, 0, NULL },
+    { ngx_string("recursive"), NGX_LITESTREAM_KIND_BOOL, NULL, 0, NULL },
+    { ngx_string("watch"), NGX_LITESTREAM_KIND_BOOL, NULL, 0, NULL },
     { ngx_string("meta-dir"), NGX_LITESTREAM_KIND_REFUSED,
-      NULL, 0, ngx_litestream_base_dir },
+      NULL, 0, "nginx looks for it beside the databases" },
     { ngx_string("meta-path"), NGX_LITESTREAM_KIND_REFUSED,
       NULL, 0, "nginx looks for it beside the database" },
     { ngx_string("snapshot"), NGX_LITESTREAM_KIND_MAP,

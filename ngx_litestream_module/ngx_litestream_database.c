@@ -117,9 +117,7 @@ ngx_litestream_db_parse(ngx_litestream_parse_t *parse,
         return NULL;
     }
 
-    bdb = db->in ? NULL
-                 : ngx_litestream_base_find(parse, &ctx.path, &ctx.url,
-                                            &replica);
+    bdb = ngx_litestream_base_find(parse, &said->args[2], &ctx.url, &replica);
 
     db->replica = ngx_litestream_replica_parse(parse, db, said, &ctx.url,
                                                replica);

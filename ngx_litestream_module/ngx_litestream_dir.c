@@ -589,6 +589,60 @@ ngx_litestream_dir_replica(ngx_litestream_parse_t *parse,
 }
 
 
+/*
+ * The replica of a directory in a litestream.yml, as Litestream has those of
+ * its databases: below that place, by their paths.  NGX_ERROR: it has been
+ * logged.  Any process that reads the configuration, does not block.
+ */
+
+ngx_int_t
+ngx_litestream_dir_literal(ngx_litestream_parse_t *parse,
+    ngx_http_litestream_said_t *said, ngx_str_t *text, ngx_str_t *url)
+{
+    u_char     *p, *query, *last, *host;
+    ngx_str_t  *masked;
+
+    last = text->data + text->len;
+
+    if (ngx_strlchr(text->data, last, '$')) {
+        masked = ngx_litestream_url_mask(parse->cf->pool, text);
+
+        if (masked) {
+            ngx_litestream_said_error(parse->cf->log, said, 0,
+                                      "\"$\" in the replica \"%V\" of a "
+                                      "directory", masked);
+        }
+
+        return NGX_ERROR;
+    }
+
+    query = ngx_strlchr(text->data, last, '?');
+    query = query ? query : last;
+
+    url->data = ngx_pnalloc(parse->cf->pool, text->len + sizeof("/$file"));
+    if (url->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(url->data, text->data, query - text->data);
+
+    /* "file:///" is one of a path, too */
+
+    host = ngx_strlchr(url->data, p, ':');
+    host = host ? host + sizeof("//") : url->data;
+
+    while (p > host && p[-1] == '/') {
+        p--;
+    }
+
+    p = ngx_sprintf(p, "/$file%*s%Z", (size_t) (last - query), query);
+
+    url->len = p - 1 - url->data;
+
+    return NGX_OK;
+}
+
+
 /* how many variables there are in a text, and the first one */
 
 static ngx_uint_t

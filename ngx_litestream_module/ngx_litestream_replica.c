@@ -190,6 +190,12 @@ ngx_litestream_replica_parse(ngx_litestream_parse_t *parse,
 
         full = *text;
 
+        if (db->in
+            && ngx_litestream_dir_literal(parse, said, text, &full) != NGX_OK)
+        {
+            return NULL;
+        }
+
     } else if (text
                && ngx_litestream_replica_url(parse, said, db, text,
                                              replica != NULL, &full)

@@ -26,6 +26,8 @@ my $replica = "$db    replica:\n      path: %%TESTDIR%%/replica/x\n";
 
 # name, the file, what is said; the line that is to blame ends with "#!"
 
+$ENV{DOLLAR} = '$';
+
 my @cases = (
 
 # keys
@@ -85,8 +87,29 @@ my @cases = (
 [ 'level of the log', "logging: {level: loud} #!\n", qr/"level" must be/ ],
 
 (map { [ "$_ of a database", "$db    $_: x #!\n", qr/"$_" cannot be here/ ] }
-    qw/ dir pattern recursive watch meta-dir meta-path
-    restore-if-db-not-exists /),
+    qw/ meta-dir meta-path restore-if-db-not-exists /),
+
+# directories
+
+[ 'dir and path', "dbs:\n  - dir: %%TESTDIR%%\n    path: /x #!\n",
+  qr/both "path" and "dir"/ ],
+(map { [ "$_ without dir", "$db    $_: true #!\n", qr/"$_" without "dir"/ ] }
+    qw/ pattern recursive watch /),
+[ 'dir without a pattern', "dbs:\n  - dir: %%TESTDIR%% #!\n",
+  qr/has no "pattern"/ ],
+(map { [ "pattern $_", "dbs:\n  - dir: %%TESTDIR%%\n    pattern: '$_' #!\n",
+    qr/in pattern .*there is "\*" only/ ] } '?.db', '[ab].db', 'a/*.db'),
+[ 'pattern of one file', "dbs:\n  - dir: %%TESTDIR%%\n"
+    . "    pattern: a.db #!\n", qr/means one file/ ],
+[ 'dir with a pattern in it', "dbs:\n  - dir: %%TESTDIR%%/* #!\n"
+    . "    pattern: '*.db'\n", qr/must be that of the databases/ ],
+[ 'path with a pattern in it', "dbs:\n  - path: %%TESTDIR%%/*.db #!\n",
+  qr/say "dir" and "pattern"/ ],
+[ 'dir without a replica', "dbs:\n  - dir: %%TESTDIR%%/one #!\n"
+    . "    pattern: '*.db'\n", qr/no replica/ ],
+[ 'dir in a replica with "$"', "dbs:\n  - dir: %%TESTDIR%%/one\n"
+    . "    pattern: '*.db'\n    replica: #!\n      path: '/x/\${DOLLAR}y'\n",
+  qr/"\$" in the replica/ ],
 
 # values
 

@@ -37,7 +37,7 @@ http {
 }
 EOC
 
-my %expand = (DB => $db, FILE => $file, HOSTKEY => $hostkey);
+my %expand = (DB => $db, DIR => $dir, FILE => $file, HOSTKEY => $hostkey);
 my @rows = migration_keys('data/litestream.keys');
 
 for my $row (@rows) {
@@ -165,6 +165,9 @@ sub file {
     $own{$with{$key}} = '/x' if $with{$key};
     $own{username} = 'x' if $key eq 'password' && $type eq 'nats';
 
+    %own = (dir => "$dir/app", pattern => '"*.db"', $key => $value)
+        if $row->{becomes} eq 'dir';
+
     my @have = ('type' => $type, @{ $need{$type} });
     @have = @{ $need{nats} } if $type eq 'nats';
     push @have, path => '/mnt/r' if $type eq 'file' && $key ne 'url';
@@ -189,7 +192,7 @@ sub file {
     $replica .= $own =~ s/^/      /gmr if $place eq 'replica' && !$top;
 
     return "${yml}dbs:\n  -\n"
-        . ($key eq 'path' && $place eq 'db' || $key =~ /^(?:dir)$/ ? ''
+        . ($key eq 'path' && $place eq 'db' || $own{dir} ? ''
             : "    path: $db\n")
         . ($place eq 'db' ? $own =~ s/^/    /gmr : '')
         . ($key =~ /^replicas?$/ ? '' : "    replica:\n$replica");
@@ -228,6 +231,8 @@ sub check {
     my ($code, undef, $err) = $t->command($t->litestream_bin, 'databases',
         '-config', "$dir/generated.yml");
     is("$code$err", '0', "$name: Litestream accepts it") or diag($dump);
+
+    return if $becomes eq 'dir';
 
     if ($becomes =~ /^url/) {
         unlike($dump, qr/bucket: "?b"?$/m, "$name: in the URL");
