@@ -154,9 +154,19 @@ ngx_litestream_integrity_child(char *path, ngx_uint_t full,
     ngx_litestream_sound_t *sound)
 {
     int       rc;
+    char     *p, *dir, name[4400];
     sqlite3  *conn;
 
-    rc = sqlite3_open_v2(path, &conn,
+    /* the directory may be a link, of which SQLite would know nothing then */
+
+    p = strrchr(path, '/');
+    *p = '\0';
+
+    dir = realpath(path, NULL);
+
+    (void) snprintf(name, sizeof(name), "%s/%s", dir ? dir : path, p + 1);
+
+    rc = sqlite3_open_v2(name, &conn,
                          SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOFOLLOW, NULL);
 
     if (rc == SQLITE_OK) {
