@@ -21,6 +21,10 @@
 #include "ngx_litestream.h"
 
 
+/* 0: a digit, x: a hex digit */
+#define NGX_LITESTREAM_POINT_TAIL  ".restored-00000000T000000-xxxxxxxxxxxxxxxx"
+
+
 static uint64_t ngx_litestream_pattern_skip(ngx_litestream_pattern_t *p,
     uint64_t at);
 static ngx_uint_t ngx_litestream_pattern_part(ngx_str_t *part, u_char *name,
@@ -329,7 +333,7 @@ ngx_litestream_name_ours(u_char *name, size_t len)
 {
     size_t  n;
 
-    static ngx_str_t  restore = ngx_string(".ngx-litestream-restore");
+    static ngx_str_t  restore = ngx_string(".ngx-litestream-");
     static ngx_str_t  meta = ngx_string("-litestream");
 
     if (len == 0 || name[0] != '.') {
@@ -352,7 +356,10 @@ ngx_litestream_name_ours(u_char *name, size_t len)
 }
 
 
-/* 1: a file that SQLite keeps beside a database */
+/*
+ * 1: a file that SQLite keeps beside a database, or one that a moment of it was
+ * restored to, NAME.restored-YYYYmmddTHHMMSS-TXID
+ */
 
 ngx_uint_t
 ngx_litestream_name_beside(u_char *name, size_t len)
@@ -376,7 +383,38 @@ ngx_litestream_name_beside(u_char *name, size_t len)
         }
     }
 
-    return 0;
+    if (len < sizeof(NGX_LITESTREAM_POINT_TAIL) - 1) {
+        return 0;
+    }
+
+    name += len - (sizeof(NGX_LITESTREAM_POINT_TAIL) - 1);
+
+    for (i = 0; i < sizeof(NGX_LITESTREAM_POINT_TAIL) - 1; i++) {
+
+        switch (NGX_LITESTREAM_POINT_TAIL[i]) {
+
+        case '0':
+            if (name[i] < '0' || name[i] > '9') {
+                return 0;
+            }
+            break;
+
+        case 'x':
+            if ((name[i] < '0' || name[i] > '9')
+                && (name[i] < 'a' || name[i] > 'f'))
+            {
+                return 0;
+            }
+            break;
+
+        default:
+            if (name[i] != (u_char) NGX_LITESTREAM_POINT_TAIL[i]) {
+                return 0;
+            }
+        }
+    }
+
+    return 1;
 }
 
 

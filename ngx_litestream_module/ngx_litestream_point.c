@@ -886,6 +886,16 @@ ngx_litestream_point_place(ngx_litestream_job_t *job)
 
     fd = open(temp, O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
 
+    if (fd != -1 && fstat(fd, &st) == 0
+        && (!S_ISREG(st.st_mode) || st.st_nlink != 1))
+    {
+        ngx_litestream_fail(job, "restored file \"%s\" cannot be finished: it "
+                            "is not what was restored", temp);
+        (void) close(fd);
+
+        return ngx_litestream_point_fail(job, 503);
+    }
+
     if (fd == -1 || fstat(fd, &st) == -1 || fchmod(fd, mode) == -1
         || fsync(fd) == -1)
     {

@@ -279,13 +279,23 @@ names(void)
 #define BESIDE(s)  ngx_litestream_name_beside((u_char *) s, sizeof(s) - 1)
 
     unit_ok(OURS(".a.db-litestream") && OURS(".a.db.ngx-litestream-restore")
-            && OURS(".a.db.ngx-litestream-restore.tmp-wal"), "ours");
+            && OURS(".a.db.ngx-litestream-restore.tmp-wal")
+            && OURS(".a.db.ngx-litestream-point.tmp"), "ours");
     unit_ok(!OURS("a.db-litestream") && !OURS(".a.db") && !OURS("")
             && !OURS("-litestream"), "not ours");
     unit_ok(BESIDE("a-wal") && BESIDE("a.db-shm") && BESIDE("a-journal")
             && BESIDE("-wal"), "beside a database");
     unit_ok(!BESIDE("a.wal") && !BESIDE("wal") && !BESIDE("a-wal.db")
             && !BESIDE(""), "not beside one");
+    unit_ok(BESIDE("a.db.restored-20260131T120000-000000000000002a")
+            && BESIDE(".restored-20260131T120000-ffffffffffffffff"),
+            "a restored one");
+    unit_ok(!BESIDE("a.db.restored-20260131T120000-000000000000002A")
+            && !BESIDE("a.db.restored-20260131T120000-00000000000002a")
+            && !BESIDE("a.db.restored-2026013xT120000-000000000000002a")
+            && !BESIDE("restored-20260131T120000-000000000000002a")
+            && !BESIDE("a.db.restored-20260131T120000-000000000000002a.db"),
+            "not a restored one");
 }
 
 
