@@ -155,8 +155,8 @@ for ([ 'nothing', 124, qr/not ended in time/ ],
      [ 'the end', 124, qr/not ended in time/, '' ],
      [ 'too little', 1, qr/has 3 bytes, not \d+/, 'abc' ],
      [ 'too much', 1, qr/has 9000 bytes, not \d+/,
-       pack('V', 1) . 'x' x 8996 ],
-     [ 'another version', 1, qr/protocol version 7, not 1/,
+       pack('V', 2) . 'x' x 8996 ],
+     [ 'another version', 1, qr/protocol version 7, not 2/,
        pack('V', 7) . "\0" x 100 ])
 {
     my ($name, $code, $why, $text) = @$_;
@@ -198,14 +198,15 @@ sub refused {
 }
 
 
-# its heartbeat is of now, and it has not taken leave
+# its heartbeat is of now, and it has not taken leave: both copies of the record
+# behind the head of the file
 
 sub alive {
     my $text = $good;
     my $ms = int(Time::HiRes::time() * 1000);
 
     for my $copy (0, 1) {
-        my $at = 16 + 8 + $copy * 120;
+        my $at = 24 + 8 + $copy * 112;
 
         substr($text, $at, 4) = pack 'l', $$;
         substr($text, $at + 8, 8) = pack 'q', $ms;
