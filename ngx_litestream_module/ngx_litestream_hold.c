@@ -87,6 +87,10 @@ ngx_litestream_hold(ngx_litestream_db_t *db,
         return NGX_ERROR;
     }
 
+    if (ngx_litestream_other(db, text, size) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ret = ngx_litestream_hold_open(db, held);
 
     if (ret == NGX_DECLINED) {

@@ -604,6 +604,11 @@ void ngx_litestream_guard_pid(ngx_litestream_rgroup_t *rg, pid_t pid);
 void ngx_litestream_guard_release(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_guard_end(ngx_litestream_rgroup_t *rg);
 
+/* ngx_litestream_other.c: in jobs */
+
+ngx_int_t ngx_litestream_other(ngx_litestream_db_t *db, char *text,
+    size_t size);
+
 /* ngx_litestream_hold.c: in jobs */
 
 /* what is held of a database */

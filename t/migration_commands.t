@@ -115,7 +115,8 @@ sub ask {
 
         $uri = "/litestream/$uri" unless $uri =~ m!^/!;
 
-        my $r = response(http_get($uri, method => $method));
+        my $r = response(http_get($uri, method => $method,
+            body => ($asked->{body} || [])->[0]));
 
         is($r->{status}, $asked->{status} ? $asked->{status}[0] : 200,
             "$name: $method $uri: status") or diag($r->{body});

