@@ -152,6 +152,15 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
         return;
     }
 
+    /* a start that is not needed is no pause at all */
+
+    if (rg->state != NGX_LITESTREAM_DOWN && !rg->restart
+        && ngx_litestream_live(rg))
+    {
+        rg->due = 0;
+        return;
+    }
+
     if (!rg->due) {
         rg->due = 1;
         rg->kicked = ngx_current_msec;
@@ -528,6 +537,7 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
     }
 
     ngx_litestream_control_cancel(rg);
+    ngx_litestream_live_down(rg);
     ngx_litestream_guard_end(rg);
 
     rg->polling = 0;

@@ -48,6 +48,7 @@ typedef enum {
 
 typedef struct {
     volatile int32_t             pid;     /* of Litestream, 0: none yet */
+    volatile int32_t             keep;    /* the same, of one without locks */
     volatile u_char              marks[4];
 } ngx_litestream_guard_page_t;
 
@@ -60,9 +61,12 @@ struct ngx_litestream_guard_s {
     ngx_uint_t                   n;       /* marks: others were found later */
     ngx_event_t                  timer;
     unsigned                     ready:1;
+    unsigned                     late:1;  /* Litestream runs already */
 };
 
 
+static void ngx_litestream_guard_stop(ngx_litestream_rgroup_t *rg);
+static void ngx_litestream_guard_unkeep(ngx_litestream_rgroup_t *rg);
 static ngx_uint_t ngx_litestream_guard_mark(ngx_litestream_guard_t *guard,
     ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_guard_message(ngx_litestream_job_t *job,
@@ -79,6 +83,8 @@ static void ngx_litestream_guard_prepare(ngx_litestream_job_t *job);
 static void ngx_litestream_guard_run(ngx_litestream_job_t *job);
 static void ngx_litestream_guard_tell(ngx_litestream_job_t *job,
     ngx_int_t rc, ngx_uint_t index, char *text);
+static void ngx_litestream_guard_keep(ngx_litestream_job_t *job, pid_t pid,
+    pid_t parent);
 static ngx_uint_t ngx_litestream_guard_expire(ngx_litestream_job_t *job,
     ngx_litestream_held_t *held, ngx_uint_t n);
 
@@ -132,8 +138,19 @@ ngx_litestream_guard(ngx_litestream_rgroup_t *rg)
     rdbs = rg->rdbs.elts;
 
     for (i = 0; i < rg->rdbs.nelts; i++) {
-        if (rdbs[i]->cleared && !rdbs[i]->running) {
-            page->marks[rdbs[i]->index] = NGX_LITESTREAM_GUARD_WANTED;
+
+        if (!rdbs[i]->cleared || rdbs[i]->running) {
+            continue;
+        }
+
+        page->marks[rdbs[i]->index] = NGX_LITESTREAM_GUARD_WANTED;
+
+        /* what runs has inherited the lock of the root, and no later one */
+
+        if (rg->proc.pid != -1 && rdbs[i]->db->in
+            && rdbs[i]->db->dir.data != rdbs[i]->db->in->root.data)
+        {
+            page->keep = rg->proc.pid;
         }
     }
 
@@ -149,6 +166,7 @@ ngx_litestream_guard(ngx_litestream_rgroup_t *rg)
     guard->page = page;
     guard->size = size;
     guard->n = ngx_litestream_sup->conf->dbs.nelts;
+    guard->late = (rg->proc.pid != -1);
 
     guard->timer.handler = ngx_litestream_guard_timer_handler;
     guard->timer.data = guard;
@@ -185,7 +203,7 @@ ngx_litestream_guard_ready(ngx_litestream_rgroup_t *rg)
         }
     }
 
-    ngx_litestream_guard_end(rg);
+    ngx_litestream_guard_stop(rg);
     ngx_litestream_group_kick(rg);
 
     return 0;
@@ -233,6 +251,32 @@ ngx_litestream_guard_pid(ngx_litestream_rgroup_t *rg, pid_t pid)
 }
 
 
+/* 1: it is for databases that come to a Litestream which runs */
+
+ngx_uint_t
+ngx_litestream_guard_late(ngx_litestream_rgroup_t *rg)
+{
+    return rg->guard->late;
+}
+
+
+/* Litestream does not have it, or not any more */
+
+void
+ngx_litestream_guard_drop(ngx_litestream_rdb_t *rdb)
+{
+    ngx_litestream_guard_t  *guard;
+
+    guard = rdb->group->guard;
+
+    if (guard && ngx_litestream_guard_mark(guard, rdb)
+                 == NGX_LITESTREAM_GUARD_HELD)
+    {
+        guard->page->marks[rdb->index] = NGX_LITESTREAM_GUARD_RELEASED;
+    }
+}
+
+
 /* Litestream has synced it, and so keeps a lock of its own */
 
 void
@@ -256,6 +300,14 @@ ngx_litestream_guard_release(ngx_litestream_rdb_t *rdb)
 void
 ngx_litestream_guard_end(ngx_litestream_rgroup_t *rg)
 {
+    ngx_litestream_guard_stop(rg);
+    ngx_litestream_guard_unkeep(rg);
+}
+
+
+static void
+ngx_litestream_guard_stop(ngx_litestream_rgroup_t *rg)
+{
     ngx_litestream_guard_t  *guard;
 
     guard = rg->guard;
@@ -272,6 +324,23 @@ ngx_litestream_guard_end(ngx_litestream_rgroup_t *rg)
     }
 
     ngx_litestream_job_kill(guard->job);
+}
+
+
+/* whoever inherits the locks, or nobody, needs it no more */
+
+static void
+ngx_litestream_guard_unkeep(ngx_litestream_rgroup_t *rg)
+{
+    ngx_litestream_guard_t  *guard;
+
+    guard = rg->keeper;
+
+    if (guard) {
+        rg->keeper = NULL;
+        guard->group = NULL;
+        ngx_litestream_job_kill(guard->job);
+    }
 }
 
 
@@ -304,7 +373,7 @@ ngx_litestream_guard_message(ngx_litestream_job_t *job,
         return;
     }
 
-    if (!guard->ready) {
+    if (!guard->ready && guard == rg->guard) {
         ngx_add_timer(&guard->timer, NGX_LITESTREAM_GUARD_HANG);
     }
 
@@ -332,6 +401,25 @@ ngx_litestream_guard_message(ngx_litestream_job_t *job,
 
         } else {
             ngx_litestream_guard_refuse(rdb, msg->text);
+        }
+
+        return;
+
+    case NGX_DONE:
+
+        /* it holds no database any more, only the locks of directories */
+
+        if (guard == rg->guard) {
+            ngx_litestream_guard_unkeep(rg);
+
+            rg->keeper = guard;
+            rg->guard = NULL;
+
+            if (guard->timer.timer_set) {
+                ngx_del_timer(&guard->timer);
+            }
+
+            ngx_litestream_group_kick(rg);
         }
 
         return;
@@ -394,6 +482,11 @@ ngx_litestream_guard_unopened(ngx_litestream_rdb_t *rdb, char *text)
                       ngx_min(delay, NGX_LITESTREAM_GUARD_AGAIN));
     }
 
+    if (rdb->db->in) {
+        ngx_litestream_group_kick(rg);
+        return;
+    }
+
     rg->restart = 1;
     ngx_litestream_group_stop(rg);
 }
@@ -416,7 +509,7 @@ ngx_litestream_guard_timer_handler(ngx_event_t *ev)
     rg = guard->group;
 
     if (guard->ready) {
-        ngx_litestream_guard_end(rg);
+        ngx_litestream_guard_stop(rg);
         return;
     }
 
@@ -451,7 +544,7 @@ ngx_litestream_guard_timer_handler(ngx_event_t *ev)
         }
     }
 
-    ngx_litestream_guard_end(rg);
+    ngx_litestream_guard_stop(rg);
 
     if (found) {
         ngx_litestream_group_kick(rg);
@@ -478,7 +571,10 @@ ngx_litestream_guard_done(ngx_litestream_job_t *job)
     guard = job->data;
     rg = guard->group;
 
-    if (rg) {
+    if (rg && guard == rg->keeper) {
+        rg->keeper = NULL;
+
+    } else if (rg) {
 
         found = 0;
         held = 0;
@@ -489,7 +585,8 @@ ngx_litestream_guard_done(ngx_litestream_job_t *job)
             rdb = rdbs[i];
             mark = ngx_litestream_guard_mark(guard, rdb);
 
-            held += (rdb->running && mark == NGX_LITESTREAM_GUARD_HELD);
+            held += ((rdb->running || rdb->joining)
+                     && mark == NGX_LITESTREAM_GUARD_HELD);
 
             if (mark == NGX_LITESTREAM_GUARD_DOING && rdb->cleared
                 && !guard->ready && job->proc.pid == -1 && !job->has_result)
@@ -524,6 +621,12 @@ ngx_litestream_guard_done(ngx_litestream_job_t *job)
             /* what it has not opened yet may have been begun anew since */
 
             ngx_litestream_group_kill(rg, "has lost its guard");
+
+        } else {
+
+            /* others may have come meanwhile */
+
+            ngx_litestream_group_kick(rg);
         }
     }
 
@@ -546,6 +649,7 @@ ngx_litestream_guard_prepare(ngx_litestream_job_t *job)
 static void
 ngx_litestream_guard_run(ngx_litestream_job_t *job)
 {
+    pid_t                         parent;
     u_char                       *mark;
     ngx_int_t                     rc;
     ngx_msec_t                    now, beat, limit;
@@ -619,6 +723,8 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
     pfd.fd = job->fd;
     pfd.events = POLLIN;
 
+    parent = getppid();
+
     /* also with nothing to hold: an end before the start is a failure */
 
     while (left || page->pid == 0) {
@@ -628,6 +734,10 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
         if (poll(&pfd, 1, NGX_LITESTREAM_GUARD_PAUSE) > 0
             || ngx_litestream_job_stopped())
         {
+            if (page->keep && getppid() != parent) {
+                ngx_litestream_guard_keep(job, page->keep, parent);
+            }
+
             return;
         }
 
@@ -643,12 +753,42 @@ ngx_litestream_guard_run(ngx_litestream_job_t *job)
         if ((ngx_msec_int_t) (ngx_litestream_hold_now() - limit) >= 0) {
 
             if (left == 0) {
-                return;
+                break;
             }
 
             left -= ngx_litestream_guard_expire(job, held, n);
             limit += 1000;
         }
+    }
+
+    if (page->keep) {
+        ngx_litestream_guard_tell(job, NGX_DONE, 0, "");
+        ngx_litestream_guard_keep(job, page->keep, parent);
+    }
+}
+
+
+/*
+ * A lock lives as long as whatever could write: a Litestream that has been told
+ * of a database in another directory has not inherited its lock, but this job
+ * has, and stays until Litestream has ended.  The supervisor tells it to end
+ * when that is so; it may die before.
+ */
+
+static void
+ngx_litestream_guard_keep(ngx_litestream_job_t *job, pid_t pid, pid_t parent)
+{
+    while (getppid() == parent) {
+
+        if (ngx_litestream_job_stopped()) {
+            return;
+        }
+
+        ngx_msleep(NGX_LITESTREAM_GUARD_BEAT);
+    }
+
+    while (kill(pid, 0) == 0 || errno == EPERM) {
+        ngx_msleep(NGX_LITESTREAM_GUARD_PAUSE);
     }
 }
 

@@ -582,21 +582,29 @@ ngx_litestream_member_text(ngx_pool_t *pool, ngx_litestream_dir_t *dir,
 static char *
 ngx_litestream_member_clash(ngx_litestream_db_t *db)
 {
-    size_t                n;
-    u_char               *p, *last;
-    ngx_str_t            *id, *other;
-    ngx_uint_t            i;
-    ngx_litestream_db_t  *one;
+    size_t                 n;
+    u_char                *p, *last;
+    ngx_str_t             *id, *path, *other;
+    ngx_uint_t             i;
+    ngx_litestream_db_t   *one;
+    ngx_litestream_key_t  *key;
 
     id = &db->replica->id;
+    path = &db->replica->path;
+    key = db->replica->keys->elts;
+
+    for (i = 0; path->len == 0 && i < db->replica->keys->nelts; i++) {
+        if (ngx_strcmp(key[i].key.data, "path") == 0) {
+            path = &key[i].value;
+        }
+    }
 
     /* values of a regular expression may be empty, or lead elsewhere */
 
-    p = (u_char *) ngx_strstr(id->data, "://");
-    p = p ? p + 3 : id->data;
-    last = id->data + id->len;
+    p = path->data;
+    last = path->data + path->len;
 
-    for (p += (*p == '/'); p <= last; p += n + 1) {
+    for (p += (p < last && *p == '/'); p <= last; p += n + 1) {
 
         for (n = 0; p + n < last && p[n] != '/'; n++) { /* void */ }
 
@@ -705,6 +713,7 @@ ngx_uint_t
 ngx_litestream_member_idle(ngx_litestream_rdb_t *rdb)
 {
     return rdb->job == NULL && rdb->verify == NULL && !rdb->running
+           && !rdb->joining && !rdb->parting
            && !rdb->syncing && !rdb->again.timer_set
            && rdb->want.next == NULL
            && ngx_queue_empty(&rdb->now) && ngx_queue_empty(&rdb->next)

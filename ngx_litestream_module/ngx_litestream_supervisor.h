@@ -299,6 +299,8 @@ struct ngx_litestream_rdb_s {
     unsigned                     cleared:1;   /* may be replicated */
     unsigned                     kept:1;  /* is so over a restart */
     unsigned                     running:1;   /* in the running process */
+    unsigned                     joining:1;   /* it is being told of it */
+    unsigned                     parting:1;   /* and that it has gone */
     unsigned                     synced:1;    /* since it was started */
     unsigned                     syncing:1;
     unsigned                     wanted:1;
@@ -327,6 +329,9 @@ struct ngx_litestream_rgroup_s {
     ngx_event_t                  kick;
     ngx_msec_t                   kicked;  /* since when a start is due */
     ngx_litestream_guard_t      *guard;   /* of a start, or NULL */
+    ngx_litestream_guard_t      *keeper;  /* one that keeps its locks */
+    ngx_uint_t                   joining; /* databases that are so */
+    ngx_uint_t                   parting;
 
     ngx_connection_t            *log;     /* read end of the log pipe */
     size_t                       line_len;
@@ -356,6 +361,7 @@ struct ngx_litestream_rgroup_s {
     unsigned                     restart:1;   /* after STOPPING */
     unsigned                     was_up:1;
     unsigned                     killed:1;
+    unsigned                     mute:1;  /* it is not told of others */
 };
 
 
@@ -595,8 +601,15 @@ void ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
 ngx_uint_t ngx_litestream_batch_fits(ngx_litestream_rdb_t *rdb);
 ngx_int_t ngx_litestream_batch_add(ngx_litestream_rdb_t *rdb);
 
+/* ngx_litestream_live.c */
+
+ngx_uint_t ngx_litestream_live(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_live_down(ngx_litestream_rgroup_t *rg);
+
 /* ngx_litestream_guard.c */
 
+ngx_uint_t ngx_litestream_guard_late(ngx_litestream_rgroup_t *rg);
+void ngx_litestream_guard_drop(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_guard(ngx_litestream_rgroup_t *rg);
 ngx_uint_t ngx_litestream_guard_ready(ngx_litestream_rgroup_t *rg);
 ngx_uint_t ngx_litestream_guarded(ngx_litestream_rdb_t *rdb);
