@@ -107,7 +107,7 @@ ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg)
 static void
 ngx_litestream_group_kick_handler(ngx_event_t *ev)
 {
-    ngx_uint_t                i, cleared, kept, other, pending;
+    ngx_uint_t                i, cleared, gone, kept, other, pending;
     ngx_msec_t                limit, passed;
     ngx_litestream_rdb_t     *rdb, **rdbs;
     ngx_litestream_rgroup_t  *rg;
@@ -128,6 +128,7 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
     }
 
     cleared = 0;
+    gone = 0;
     kept = 0;
     other = 0;
     pending = 0;
@@ -142,12 +143,24 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
         rdb = rdbs[i];
 
         cleared += rdb->cleared;
+        gone += (rdb->running && !rdb->cleared);
         kept += (rdb->kept && rdb->cleared);
         pending += (rdb->checking && !rdb->slow);
         other += (rdb->cleared != rdb->running);
     }
 
     if (rg->state == NGX_LITESTREAM_DOWN ? cleared == 0 : other == 0) {
+        rg->due = 0;
+        return;
+    }
+
+    /*
+     * what is to be added waits until it is up: told to end before that, it
+     * may have no handler yet and die of the signal, all it has is compared
+     * anew, is ready while the next one comes up, and so on for ever
+     */
+
+    if (rg->state == NGX_LITESTREAM_STARTING && gone == 0) {
         rg->due = 0;
         return;
     }
