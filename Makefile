@@ -1,7 +1,8 @@
 # make             build module and command, install Litestream, all in build/
 # make run         a demo on http://127.0.0.1:8080/ (DB=path REPLICA=url PORT=n)
 # make test        all checks and tests
-# make test-all    and those of the other storages, whose servers it installs
+# make test-all    and the large ones, and those of the other storages, whose
+#                  servers it installs
 # make check       only what needs no nginx running: style and unit tests
 # make sanitize    the tests, nginx and the module built with ASan and UBSan
 # make valgrind    the tests, nginx run under valgrind
@@ -22,9 +23,12 @@ NGINX_SRC    = /usr/share/nginx/src
 NGINX_BINARY = $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 
 # test files, and how many at a time: make test TESTS=t/restore.t; "make test"
-# is about folders and S3, "make test-all" about the other storages as well
+# is about folders and S3, "make test-all" about the other storages as well, and
+# about so many databases that nothing else should run beside
 STORAGE_TESTS = $(sort $(wildcard t/storage_*.t))
-TESTS         = $(filter-out $(STORAGE_TESTS),$(sort $(wildcard t/*.t)))
+LARGE_TESTS   = t/dirs_many.t
+TESTS         = $(filter-out $(STORAGE_TESTS) $(LARGE_TESTS),\
+		$(sort $(wildcard t/*.t)))
 JOBS          = 4
 
 PACKAGES = gcc libc6-dev make nginx nginx-dev libyaml-dev libsqlite3-dev \
@@ -167,6 +171,7 @@ test: all
 	@echo "all checks and tests passed"
 
 test-all: test test-servers
+	@$(MAKE) --no-print-directory prove TESTS='$(LARGE_TESTS)' JOBS=1
 	@$(MAKE) --no-print-directory prove TESTS='$(STORAGE_TESTS)'
 	@echo "all tests of storages passed"
 
