@@ -258,13 +258,14 @@ build/sanitize/nginx-litestream: build/sanitize/objs/Makefile $(COMMAND)
 	    -Ingx_litestream_module \
 	    -o $@ $(COMMAND_SOURCES) -lyaml
 
-build/sanitize/objs/Makefile: config build/settings
+build/sanitize/objs/Makefile: config build/settings tools/nginx-source
 	@tools/nginx-source build/nginx-source
 	@rm -rf build/sanitize
 	@cp -R build/nginx-source build/sanitize
 	@echo "configuring, see build/sanitize.log"
 	@cd build/sanitize && bash -c '. ../nginx/conf_flags \
-	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc-opt="$(SANITIZE)" \
+	    && auto/configure "$${NGX_CONF_FLAGS[@]}" \
+	           --with-cc-opt="$(SANITIZE)" \
 	           --with-ld-opt="-fsanitize=address,undefined" \
 	           --add-module=$(CURDIR)' \
 	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
