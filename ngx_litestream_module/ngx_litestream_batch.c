@@ -319,6 +319,14 @@ ngx_litestream_batch_timer_handler(ngx_event_t *ev)
         return;
     }
 
+    /* it has been told to end, and no other one may follow */
+
+    if (ngx_litestream_sup->terminating || ngx_litestream_sup->final
+        || ngx_litestream_sup->leaving)
+    {
+        return;
+    }
+
     ngx_litestream_batch_over(batch, NULL);
 
     ngx_litestream_job_kill(batch->job);
@@ -432,8 +440,9 @@ ngx_litestream_batch_done(ngx_litestream_job_t *job)
         ngx_del_timer(&batch->timer);
     }
 
-    if (job->gone || !batch->begun) {
-
+    if (job->gone || !batch->begun || ngx_litestream_sup->terminating
+        || ngx_litestream_sup->final || ngx_litestream_sup->leaving)
+    {
         /* told to end, or could not be started: again after a while */
 
         for (i = 0; i < batch->n; i++) {

@@ -37,6 +37,14 @@ ngx_litestream_check(ngx_litestream_rdb_t *rdb)
         return;
     }
 
+    /* nobody would end it, nor wait for it */
+
+    if (ngx_litestream_sup->terminating || ngx_litestream_sup->final
+        || ngx_litestream_sup->leaving)
+    {
+        return;
+    }
+
     rdb->retry.handler = ngx_litestream_retry_handler;
     rdb->retry.data = rdb;
     rdb->retry.log = ngx_litestream_sup->log;

@@ -309,7 +309,10 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
             return;
         }
 
-        ngx_add_timer(ev, 500);
+        left = sup->terminating
+               ? (ngx_msec_int_t) (sup->leave - ngx_current_msec) : 500;
+
+        ngx_add_timer(ev, ngx_max(1, ngx_min(left, 500)));
         return;
     }
 
@@ -366,7 +369,10 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
 
     /* each process has its own limit, this is for what is forgotten */
 
-    ngx_add_timer(ev, 500);
+    left = sup->terminating ? (ngx_msec_int_t) (sup->leave - ngx_current_msec)
+                            : 500;
+
+    ngx_add_timer(ev, ngx_max(1, ngx_min(left, 500)));
 }
 
 

@@ -18,7 +18,7 @@ use Test::Litestream::Storage;
 use constant N => 40;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(23);
+    ->has_daemon(qw/litestream sqlite3/)->plan(24);
 
 my $dir = $t->testdir;
 my @alias = map { sprintf 'db%02d', $_ } 1 .. N;
@@ -146,6 +146,12 @@ $storage->mode('hang /replica/');
 kill 'KILL', $t->litestream_pids;
 
 ok($t->waituntil(sub { scalar(my @pids = $t->job_pids) }), 'a job that hangs');
+
+# its silence is noticed while it is ended: no other job may follow it
+
+my $since = $t->now;
+
+ok($t->waituntil(sub { $t->now - $since > 1.2 }), 'for a while');
 ok($t->stop(), 'stop');
 
 
