@@ -19,7 +19,7 @@ static ngx_int_t ngx_litestream_dir_regex(ngx_litestream_db_ctx_t *ctx,
     ngx_litestream_dir_t *dir, ngx_str_t *root);
 static char *ngx_litestream_dir_prefix(ngx_pool_t *pool, ngx_str_t *regex,
     ngx_str_t *root);
-static ngx_int_t ngx_litestream_dir_names(ngx_pool_t *pool,
+static ngx_int_t ngx_litestream_dir_names(ngx_litestream_db_ctx_t *ctx,
     ngx_litestream_dir_t *dir, ngx_regex_compile_t *rc);
 static ngx_int_t ngx_litestream_dir_id(ngx_litestream_db_ctx_t *ctx,
     ngx_str_t *real);
@@ -153,7 +153,7 @@ ngx_litestream_dir_regex(ngx_litestream_db_ctx_t *ctx,
     dir->regex = rc.regex;
     dir->captures = (rc.captures + 1) * 3;
 
-    return ngx_litestream_dir_names(pool, dir, &rc);
+    return ngx_litestream_dir_names(ctx, dir, &rc);
 }
 
 
@@ -276,12 +276,15 @@ ngx_litestream_dir_prefix(ngx_pool_t *pool, ngx_str_t *regex, ngx_str_t *root)
 
 
 static ngx_int_t
-ngx_litestream_dir_names(ngx_pool_t *pool, ngx_litestream_dir_t *dir,
-    ngx_regex_compile_t *rc)
+ngx_litestream_dir_names(ngx_litestream_db_ctx_t *ctx,
+    ngx_litestream_dir_t *dir, ngx_regex_compile_t *rc)
 {
     int                      n;
     u_char                  *p;
+    ngx_pool_t              *pool;
     ngx_litestream_named_t  *named;
+
+    pool = ctx->parse->cf->pool;
 
     if (ngx_array_init(&dir->names, pool, ngx_max(rc->named_captures, 1),
                        sizeof(ngx_litestream_named_t))
@@ -310,6 +313,20 @@ ngx_litestream_dir_names(ngx_pool_t *pool, ngx_litestream_dir_t *dir,
         }
 
         ngx_cpystrn(named->name.data, &p[2], named->name.len + 1);
+
+        /* what these mean is the same for all databases */
+
+        if (ngx_strcmp(named->name.data, "file") == 0
+            || ngx_strcmp(named->name.data, "alias") == 0)
+        {
+            ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                                      "path \"%V\" of database \"%V\" has a "
+                                      "group of the name \"%V\", but $%V in "
+                                      "replicas is something else, rename it",
+                                      &ctx->path, &ctx->db->alias,
+                                      &named->name, &named->name);
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;

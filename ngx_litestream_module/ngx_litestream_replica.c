@@ -437,9 +437,12 @@ ngx_litestream_replica_url(ngx_litestream_parse_t *parse,
                 ngx_litestream_said_error(parse->cf->log, said, 0,
                                           "unknown variable \"%*s\" in "
                                           "replica \"%V\", there are $alias "
-                                          "and $file, and ${NAME} for those "
+                                          "and $file, %s${NAME} for those "
                                           "of the environment",
-                                          (size_t) (p - start), start, text);
+                                          (size_t) (p - start), start, text,
+                                          (db->in && db->in->regex)
+                                          ? "the named groups of the path of "
+                                            "the databases, and " : "and ");
                 return NGX_ERROR;
             }
 

@@ -20,6 +20,7 @@ my ($user) = $t->user;
 
 $t->db_dir($_) for 't', 't/a#b', 'replica';
 
+symlink 't', "$dir/link";
 mkdir "$dir/plain";
 mkdir "$dir/shut";
 chmod 0700, "$dir/shut";
@@ -65,6 +66,33 @@ my @cases = (
 [ 'no replica', 'litestream_db t %%TESTDIR%%/t/*.db; #!', qr/no replica/ ],
 [ 'a parameter', "$replica\nlitestream_db t %%TESTDIR%%/t/*.db restore=x; #!",
   qr/invalid parameter "restore=x"/ ],
+
+# regular expressions
+
+[ 'no regex', "$replica\nlitestream_db t \"~^%%TESTDIR%%/t/(a\"; #!",
+  qr/database "t": pcre2?_compile\(\) failed/ ],
+[ 'not anchored', "$replica\nlitestream_db t ~%%TESTDIR%%/t/a; #!",
+  qr/must begin with "~\^\/", and a directory/ ],
+[ 'no root of a regex', "$replica\nlitestream_db t ~^/.*\\.db\$; #!",
+  qr/must begin with "~\^\/", and a directory/ ],
+[ 'an alternative to its root',
+  "$replica\nlitestream_db t ~^%%TESTDIR%%/t/a|^/b; #!",
+  qr/a "\|" that is not inside of parentheses/ ],
+[ 'a group twice',
+  "$replica\nlitestream_db t \"~^%%TESTDIR%%/t/(?<n>a)(?<n>b)\"; #!",
+  qr/two named subpatterns have the same name/ ],
+[ 'an unknown group', 'litestream_db t "~^%%TESTDIR%%/t/(?<name>a)" '
+  . 'replica=file://%%TESTDIR%%/replica/$nam; #!',
+  qr/unknown variable "\$nam" in replica .* the named groups of the path/ ],
+[ 'a group of a number', 'litestream_db t "~^%%TESTDIR%%/t/(a)" '
+  . 'replica=file://%%TESTDIR%%/replica/$1; #!', qr/unknown variable/ ],
+[ 'no group in the replica', 'litestream_db t "~^%%TESTDIR%%/t/(?<name>a)" '
+  . 'replica=file://%%TESTDIR%%/replica; #!', qr/that of all databases/ ],
+[ 'a group that is a variable',
+  "$replica\nlitestream_db t \"~^%%TESTDIR%%/t/(?<file>a)\"; #!",
+  qr/group of the name "file", but \$file in replicas is something else/ ],
+[ 'a link', "$replica\nlitestream_db t ~^%%TESTDIR%%/link/a; #!",
+  qr!begins with "$dir/link", which is "$dir/t"! ],
 
 $> ? () : (
   [ 'root is not guessed', "$replica\nlitestream_db t %%TESTDIR%%/plain/*.db;"
