@@ -14,6 +14,11 @@
 #define NGX_HTTP_LITESTREAM_TIMEOUT      30000
 #define NGX_HTTP_LITESTREAM_MAX_TIMEOUT  3600000
 
+/* files in an answer of ltx */
+
+#define NGX_HTTP_LITESTREAM_LIMIT        1000
+#define NGX_HTTP_LITESTREAM_MAX_LIMIT    10000
+
 
 /* does an alias follow the endpoint's name */
 
@@ -21,10 +26,11 @@
 #define NGX_HTTP_LITESTREAM_ALIAS_MAY    1
 #define NGX_HTTP_LITESTREAM_ALIAS_MUST   2
 
-/* of a POST: it needs write=on, it has a body */
+/* of a POST: it needs write=on, it has a body; all are about one database */
 
 #define NGX_HTTP_LITESTREAM_WRITE        0x0001
 #define NGX_HTTP_LITESTREAM_BODY         0x0002
+#define NGX_HTTP_LITESTREAM_ONE          0x0004
 
 
 typedef struct {
@@ -37,6 +43,7 @@ typedef struct {
 
     ngx_uint_t               (*get)(ngx_http_litestream_api_t *ctx,
                                     ngx_http_litestream_json_t *json);
+    ngx_int_t                (*ask)(ngx_http_litestream_api_t *ctx);
     ngx_int_t                (*post)(ngx_http_litestream_api_t *ctx);
 } ngx_http_litestream_endpoint_t;
 
@@ -71,6 +78,7 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       0,
       "GET, HEAD",
       ngx_http_litestream_status_get,
+      NULL,
       NULL },
 
     { ngx_string("ready"),
@@ -83,6 +91,7 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       0,
       "GET, HEAD",
       ngx_http_litestream_ready_get,
+      NULL,
       NULL },
 
     { ngx_string("verify"),
@@ -92,6 +101,7 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       NGX_HTTP_LITESTREAM_ARG_MODE|NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
       "GET, HEAD, POST",
       ngx_http_litestream_verify_get,
+      NULL,
       ngx_http_litestream_verify_post },
 
     { ngx_string("sync"),
@@ -101,16 +111,32 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
       "POST",
       NULL,
+      NULL,
       ngx_http_litestream_sync_post },
 
     { ngx_string("restore"),
       NGX_HTTP_LITESTREAM_ALIAS_MUST,
-      NGX_HTTP_LITESTREAM_WRITE|NGX_HTTP_LITESTREAM_BODY,
+      NGX_HTTP_LITESTREAM_WRITE
+      |NGX_HTTP_LITESTREAM_BODY
+      |NGX_HTTP_LITESTREAM_ONE,
       0,
       NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
       "POST",
       NULL,
+      NULL,
       ngx_http_litestream_restore_post },
+
+    { ngx_string("ltx"),
+      NGX_HTTP_LITESTREAM_ALIAS_MUST,
+      NGX_HTTP_LITESTREAM_ONE,
+      NGX_HTTP_LITESTREAM_ARG_LEVEL
+      |NGX_HTTP_LITESTREAM_ARG_LIMIT
+      |NGX_HTTP_LITESTREAM_ARG_TIMEOUT,
+      0,
+      "GET, HEAD",
+      NULL,
+      ngx_http_litestream_ltx_ask,
+      NULL },
 
     { ngx_string("metrics"),
       NGX_HTTP_LITESTREAM_ALIAS_NO,
@@ -119,6 +145,7 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       0,
       "GET, HEAD",
       ngx_http_litestream_metrics_get,
+      NULL,
       NULL },
 
     { ngx_string("config"),
@@ -128,9 +155,10 @@ static ngx_http_litestream_endpoint_t  ngx_http_litestream_endpoints[] = {
       0,
       "GET, HEAD",
       ngx_http_litestream_config_get,
+      NULL,
       NULL },
 
-    { ngx_null_string, 0, 0, 0, 0, NULL, NULL, NULL }
+    { ngx_null_string, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
 };
 
 
@@ -141,6 +169,8 @@ static ngx_conf_enum_t  ngx_http_litestream_args[] = {
     { ngx_string("verified"), NGX_HTTP_LITESTREAM_ARG_VERIFIED },
     { ngx_string("mode"), NGX_HTTP_LITESTREAM_ARG_MODE },
     { ngx_string("timeout"), NGX_HTTP_LITESTREAM_ARG_TIMEOUT },
+    { ngx_string("level"), NGX_HTTP_LITESTREAM_ARG_LEVEL },
+    { ngx_string("limit"), NGX_HTTP_LITESTREAM_ARG_LIMIT },
     { ngx_null_string, 0 }
 };
 
@@ -176,6 +206,8 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
     ctx->dbs = ngx_http_litestream_dbs(r);
     ctx->write = (llcf->write == 1);
     ctx->timeout = NGX_HTTP_LITESTREAM_TIMEOUT;
+    ctx->level = -1;
+    ctx->limit = NGX_HTTP_LITESTREAM_LIMIT;
 
     status = ngx_http_litestream_api_route(ctx, &ep);
 
@@ -186,7 +218,7 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
     post = (r->method == NGX_HTTP_POST);
 
     if (post ? ep->post == NULL
-             : (ep->get == NULL
+             : ((ep->get == NULL && ep->ask == NULL)
                 || !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))))
     {
         status = ngx_http_litestream_api_error(ctx, NGX_HTTP_NOT_ALLOWED,
@@ -224,16 +256,15 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
         return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
     }
 
-    if (post && (ep->flags & NGX_HTTP_LITESTREAM_BODY)) {
-
-        if (!ctx->one) {
-            db = ctx->dbs->elts;
-            status = ngx_http_litestream_api_error(ctx, NGX_HTTP_BAD_REQUEST,
+    if ((ep->flags & NGX_HTTP_LITESTREAM_ONE) && !ctx->one) {
+        db = ctx->dbs->elts;
+        status = ngx_http_litestream_api_error(ctx, NGX_HTTP_BAD_REQUEST,
                                      "\"%V\" is a directory of databases: "
                                      "name one of them", &db[0]->alias);
-            return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
-        }
+        return ngx_http_litestream_api_refuse(ctx, ep->allow, status);
+    }
 
+    if (post && (ep->flags & NGX_HTTP_LITESTREAM_BODY)) {
         return ngx_http_litestream_body(ctx, ep->post);
     }
 
@@ -269,6 +300,10 @@ ngx_http_litestream_api_handler(ngx_http_request_t *r)
         }
 
         return ep->post(ctx);
+    }
+
+    if (ep->ask) {
+        return ep->ask(ctx);
     }
 
     ngx_http_litestream_json_init(&json, r->pool);
@@ -887,6 +922,38 @@ ngx_http_litestream_api_arg(ngx_http_litestream_api_t *ctx,
         }
 
         ctx->timeout = n;
+
+        return NGX_HTTP_OK;
+
+    case NGX_HTTP_LITESTREAM_ARG_LEVEL:
+
+        if (value->len == 3 && ngx_strncmp(value->data, "all", 3) == 0) {
+            return NGX_HTTP_OK;
+        }
+
+        if (value->len != 1 || value->data[0] < '0' || value->data[0] > '9') {
+            break;
+        }
+
+        ctx->level = value->data[0] - '0';
+
+        return NGX_HTTP_OK;
+
+    case NGX_HTTP_LITESTREAM_ARG_LIMIT:
+
+        n = ngx_atoi(value->data, value->len);
+
+        if (n == NGX_ERROR) {
+            break;
+        }
+
+        if (n > NGX_HTTP_LITESTREAM_MAX_LIMIT) {
+            return ngx_http_litestream_api_error(ctx, NGX_HTTP_BAD_REQUEST,
+                                  "\"limit\" must not be over %d",
+                                  NGX_HTTP_LITESTREAM_MAX_LIMIT);
+        }
+
+        ctx->limit = n;
 
         return NGX_HTTP_OK;
 

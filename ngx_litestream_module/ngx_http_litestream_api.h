@@ -26,6 +26,8 @@
 #define NGX_HTTP_LITESTREAM_ARG_VERIFIED     0x0008
 #define NGX_HTTP_LITESTREAM_ARG_MODE         0x0010
 #define NGX_HTTP_LITESTREAM_ARG_TIMEOUT      0x0020
+#define NGX_HTTP_LITESTREAM_ARG_LEVEL        0x0040
+#define NGX_HTTP_LITESTREAM_ARG_LIMIT        0x0080
 
 /* bodies of POST, bytes */
 
@@ -68,6 +70,8 @@ struct ngx_http_litestream_api_s {
     ngx_msec_t                 timeout;
     int64_t                    max_lag;      /* ms */
     int64_t                    verified;     /* ms */
+    ngx_int_t                  level;   /* of LTX files, -1: all */
+    ngx_uint_t                 limit;   /* of LTX files */
     ngx_str_t                  error;
     ngx_str_t                  body;    /* where it is read */
     ngx_int_t                (*post)(ngx_http_litestream_api_t *ctx);
@@ -234,6 +238,10 @@ void ngx_http_litestream_wait_error(ngx_http_litestream_question_t *q,
 
 ngx_int_t ngx_http_litestream_verify_post(ngx_http_litestream_api_t *ctx);
 ngx_int_t ngx_http_litestream_sync_post(ngx_http_litestream_api_t *ctx);
+
+/* a GET that asks: ngx_http_litestream_ltx.c */
+
+ngx_int_t ngx_http_litestream_ltx_ask(ngx_http_litestream_api_t *ctx);
 
 /* ngx_http_litestream_restore.c: ctx->body is there */
 

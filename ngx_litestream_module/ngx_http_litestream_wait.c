@@ -24,7 +24,8 @@ static ngx_uint_t ngx_http_litestream_wait_deserted(void);
 static void ngx_http_litestream_wait_answer(ngx_litestream_ask_t *ask);
 static void ngx_http_litestream_wait_timer(ngx_event_t *ev);
 static void ngx_http_litestream_wait_finalize(ngx_http_litestream_wait_t *w);
-static void ngx_http_litestream_wait_cleanup(void *data);
+static void ngx_http_litestream_wait_cleanup(ngx_http_litestream_wait_t *w);
+static void ngx_http_litestream_wait_destroy(void *data);
 static ngx_int_t ngx_http_litestream_wait_send(ngx_http_litestream_wait_t *w);
 static ngx_uint_t ngx_http_litestream_wait_verify(
     ngx_http_litestream_question_t *q, ngx_http_litestream_json_t *json);
@@ -130,6 +131,7 @@ ngx_http_litestream_wait_create(ngx_http_litestream_api_t *ctx)
         q->db = dbs[i];
         q->wait = w;
 
+        q->ask.fd = -1;
         q->ask.msg.db = dbs[i]->id;
         q->ask.msg.timeout_ms = (uint32_t) ctx->timeout;
         q->ask.handler = ngx_http_litestream_wait_answer;
@@ -141,7 +143,7 @@ ngx_http_litestream_wait_create(ngx_http_litestream_api_t *ctx)
         return NULL;
     }
 
-    cln->handler = ngx_http_litestream_wait_cleanup;
+    cln->handler = ngx_http_litestream_wait_destroy;
     cln->data = w;
 
     return w;
@@ -331,10 +333,25 @@ ngx_http_litestream_wait_finalize(ngx_http_litestream_wait_t *w)
 
 
 static void
-ngx_http_litestream_wait_cleanup(void *data)
+ngx_http_litestream_wait_destroy(void *data)
 {
     ngx_http_litestream_wait_t  *w = data;
 
+    ngx_uint_t  i;
+
+    ngx_http_litestream_wait_cleanup(w);
+
+    for (i = 0; i < w->n; i++) {
+        if (w->questions[i].ask.fd != -1) {
+            (void) close(w->questions[i].ask.fd);
+        }
+    }
+}
+
+
+static void
+ngx_http_litestream_wait_cleanup(ngx_http_litestream_wait_t *w)
+{
     ngx_uint_t  i;
 
     for (i = 0; i < w->n; i++) {

@@ -47,6 +47,39 @@
 #define NGX_LITESTREAM_CHECK_FULL         2
 
 
+/*
+ * A list of a replica: memory that is passed as a descriptor, and sealed.  The
+ * newest files follow the head.
+ */
+
+#define NGX_LITESTREAM_LTX_MAGIC       0x6c747831
+#define NGX_LITESTREAM_LTX_LEVELS      10
+#define NGX_LITESTREAM_LTX_FILES       65536
+
+#define NGX_LITESTREAM_LTX_SEALS                                              \
+    (F_SEAL_SEAL|F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_WRITE)
+
+
+typedef struct {
+    uint64_t                   files;
+    int64_t                    bytes;
+    uint64_t                   min;
+    uint64_t                   max;
+    int64_t                    from;    /* ms since 1970 */
+    int64_t                    to;
+} ngx_litestream_ltx_level_t;
+
+
+typedef struct {
+    uint32_t                   magic;
+    uint32_t                   files;   /* that follow */
+    int64_t                    at;      /* when it was made */
+    int64_t                    from;    /* can be restored */
+    int64_t                    to;
+    ngx_litestream_ltx_level_t     levels[NGX_LITESTREAM_LTX_LEVELS];
+} ngx_litestream_ltx_head_t;
+
+
 /* the configuration: built by the HTTP module from a cycle's pool */
 
 typedef struct ngx_litestream_db_s     ngx_litestream_db_t;
@@ -358,6 +391,7 @@ struct ngx_litestream_ask_s {
     ngx_litestream_msg_t       msg;
     ngx_litestream_ask_pt      handler;
     void                      *data;
+    int                        fd;      /* came with the answer, or -1 */
     unsigned                   pending:1;
     unsigned                   sent:1;
 };

@@ -186,6 +186,7 @@ ngx_litestream_worker_lost(void)
 static void
 ngx_litestream_worker_read(ngx_event_t *ev)
 {
+    int                    fd;
     ssize_t                n;
     ngx_queue_t           *q;
     ngx_connection_t      *c;
@@ -196,7 +197,8 @@ ngx_litestream_worker_read(ngx_event_t *ev)
 
     while (c == ngx_litestream_ipc) {
 
-        n = recv(c->fd, &msg, sizeof(ngx_litestream_msg_t), MSG_TRUNC);
+        n = ngx_litestream_take(c->fd, &msg, sizeof(ngx_litestream_msg_t),
+                                &fd);
 
         if (n == -1 && ngx_errno == NGX_EINTR) {
             continue;
@@ -207,6 +209,11 @@ ngx_litestream_worker_read(ngx_event_t *ev)
         }
 
         if (n != (ssize_t) sizeof(ngx_litestream_msg_t)) {
+
+            if (fd != -1) {
+                (void) close(fd);
+            }
+
             ngx_litestream_worker_lost();
             return;
         }
@@ -223,9 +230,17 @@ ngx_litestream_worker_read(ngx_event_t *ev)
                 ngx_queue_remove(&ask->queue);
                 ask->pending = 0;
                 ask->msg = msg;
+                ask->fd = fd;
+                fd = -1;
                 ask->handler(ask);
                 break;
             }
+        }
+
+        /* nobody waits for it any more */
+
+        if (fd != -1) {
+            (void) close(fd);
         }
     }
 }
@@ -308,6 +323,7 @@ ngx_litestream_ask(ngx_litestream_ask_t *ask)
 
     ask->msg.version = NGX_LITESTREAM_IPC_VERSION;
     ask->msg.ticket = ++ngx_litestream_ticket;
+    ask->fd = -1;
     ask->pending = 1;
     ask->sent = 0;
 

@@ -398,8 +398,8 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
         break;
     }
 
-    rdb->st.history_from = res->from;
-    rdb->st.history_to = res->to;
+    ngx_litestream_history_set(rdb, res->files, res->txid, res->from,
+                               res->to);
 
     if (res->files) {
         ngx_litestream_memory_seen(rdb, res->txid);

@@ -158,6 +158,8 @@ ngx_litestream_handover(uint64_t generation)
             ngx_litestream_job_kill(rdb->point);
         }
 
+        ngx_litestream_listing_kill(rdb);
+
         if (rdb->retry.timer_set) {
             ngx_del_timer(&rdb->retry);
         }
@@ -444,6 +446,8 @@ ngx_litestream_final(void)
         if (rdb->point) {
             ngx_litestream_job_kill(rdb->point);
         }
+
+        ngx_litestream_listing_kill(rdb);
 
         if (rdb->retry.timer_set) {
             ngx_del_timer(&rdb->retry);

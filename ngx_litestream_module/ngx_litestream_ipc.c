@@ -47,6 +47,8 @@ typedef struct {
     ngx_litestream_waiter_t      waiter;
     ngx_litestream_verifier_t    verifier;
     ngx_litestream_pointer_t     pointer;
+    ngx_litestream_asker_t       asker;
+    int                          fd;      /* goes with the answer, or -1 */
 } ngx_litestream_question_t;
 
 
@@ -67,6 +69,8 @@ static void ngx_litestream_peer_verified(void *data,
     ngx_litestream_verify_result_t *res);
 static void ngx_litestream_peer_pointed(void *data,
     ngx_litestream_point_t *res);
+static void ngx_litestream_peer_listed(void *data, int fd, ngx_msec_t ms,
+    char *error);
 static void ngx_litestream_peer_answer(ngx_litestream_question_t *qn);
 static void ngx_litestream_peer_free(ngx_litestream_question_t *qn);
 
@@ -601,6 +605,7 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     ngx_litestream_questions++;
 
     qn->peer = peer;
+    qn->fd = -1;
     qn->msg = *msg;
 
     ngx_memzero(qn->msg.error, sizeof(qn->msg.error));
@@ -619,14 +624,18 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
     }
 
     if (rdb == NULL) {
-        qn->msg.status = (msg->type == NGX_LITESTREAM_IPC_RESTORE) ? 503 : 404;
+        qn->msg.status = (msg->type == NGX_LITESTREAM_IPC_RESTORE
+                          || msg->type == NGX_LITESTREAM_IPC_LTX)
+                         ? 503 : 404;
         (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
                         "unknown to the supervisor");
         ngx_litestream_peer_answer(qn);
         return NGX_OK;
     }
 
-    if (!rdb->db->replicate && msg->type != NGX_LITESTREAM_IPC_RESTORE) {
+    if (!rdb->db->replicate && msg->type != NGX_LITESTREAM_IPC_RESTORE
+        && msg->type != NGX_LITESTREAM_IPC_LTX)
+    {
         qn->msg.status = 409;
         (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
                         "not replicated: replicate=off");
@@ -670,6 +679,16 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
                         "another restore of this database is under way");
         ngx_litestream_peer_answer(qn);
+        return NGX_OK;
+
+    case NGX_LITESTREAM_IPC_LTX:
+        qn->asker.handler = ngx_litestream_peer_listed;
+        qn->asker.data = qn;
+
+        if (ngx_litestream_listing(rdb, &qn->asker) != NGX_OK) {
+            ngx_litestream_peer_listed(qn, -1, 0, "no memory");
+        }
+
         return NGX_OK;
 
     default:
@@ -740,6 +759,35 @@ ngx_litestream_peer_pointed(void *data, ngx_litestream_point_t *res)
 
 
 static void
+ngx_litestream_peer_listed(void *data, int fd, ngx_msec_t ms, char *error)
+{
+    ngx_litestream_question_t *qn = data;
+
+    qn->msg.status = error ? 503 : 200;
+    qn->msg.duration_ms = ms;
+
+    if (error) {
+        ngx_litestream_copy(qn->msg.error, sizeof(qn->msg.error),
+                            (u_char *) error, ngx_strlen(error));
+
+    } else {
+
+        /* the answer may have to wait, and the list may be too old by then */
+
+        qn->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+        if (qn->fd == -1) {
+            qn->msg.status = 503;
+            (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                            "fcntl() failed: %s", strerror(errno));
+        }
+    }
+
+    ngx_litestream_peer_answer(qn);
+}
+
+
+static void
 ngx_litestream_peer_answer(ngx_litestream_question_t *qn)
 {
     ngx_litestream_peer_t  *peer;
@@ -754,8 +802,8 @@ ngx_litestream_peer_answer(ngx_litestream_question_t *qn)
     ngx_queue_remove(&qn->queue);
 
     if (ngx_queue_empty(&peer->out)
-        && send(peer->c->fd, &qn->msg, sizeof(ngx_litestream_msg_t),
-                MSG_NOSIGNAL)
+        && ngx_litestream_pass(peer->c->fd, &qn->msg,
+                               sizeof(ngx_litestream_msg_t), qn->fd)
            == (ssize_t) sizeof(ngx_litestream_msg_t))
     {
         ngx_litestream_peer_free(qn);
@@ -789,7 +837,8 @@ ngx_litestream_peer_write(ngx_event_t *ev)
         q = ngx_queue_head(&peer->out);
         qn = ngx_queue_data(q, ngx_litestream_question_t, queue);
 
-        if (send(c->fd, &qn->msg, sizeof(ngx_litestream_msg_t), MSG_NOSIGNAL)
+        if (ngx_litestream_pass(c->fd, &qn->msg, sizeof(ngx_litestream_msg_t),
+                                qn->fd)
             != (ssize_t) sizeof(ngx_litestream_msg_t))
         {
             return;
@@ -807,6 +856,10 @@ static void
 ngx_litestream_peer_free(ngx_litestream_question_t *qn)
 {
     ngx_litestream_questions--;
+
+    if (qn->fd != -1) {
+        (void) close(qn->fd);
+    }
 
     ngx_free(qn);
 }

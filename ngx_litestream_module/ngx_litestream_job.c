@@ -72,6 +72,7 @@ ngx_litestream_job_new(char *name, ngx_litestream_rdb_t *rdb)
     job->rdb = rdb;
     job->group = rdb ? rdb->db->group : NULL;
     job->fd = -1;
+    job->pass = -1;
     job->proc.pid = -1;
 
     job->timer.handler = ngx_litestream_job_timer_handler;
@@ -293,7 +294,12 @@ void
 ngx_litestream_job_tell(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg)
 {
-    while (send(job->fd, msg, sizeof(ngx_litestream_job_msg_t), MSG_NOSIGNAL)
+    int  fd;
+
+    fd = (msg->type == NGX_LITESTREAM_JOB_RESULT) ? job->pass : -1;
+
+    while (ngx_litestream_pass(job->fd, msg, sizeof(ngx_litestream_job_msg_t),
+                               fd)
            == -1
            && errno == EINTR)
     {
@@ -710,6 +716,7 @@ ngx_litestream_job_read_handler(ngx_event_t *ev)
 static void
 ngx_litestream_job_read(ngx_litestream_job_t *job)
 {
+    int                       fd;
     ssize_t                   n;
     ngx_litestream_job_msg_t  msg;
 
@@ -719,7 +726,8 @@ ngx_litestream_job_read(ngx_litestream_job_t *job)
             return;
         }
 
-        n = recv(job->c->fd, &msg, sizeof(ngx_litestream_job_msg_t), 0);
+        n = ngx_litestream_take(job->c->fd, &msg,
+                                sizeof(ngx_litestream_job_msg_t), &fd);
 
         if (n == -1 && ngx_errno == NGX_EINTR) {
             continue;
@@ -727,6 +735,15 @@ ngx_litestream_job_read(ngx_litestream_job_t *job)
 
         if (n == -1 && ngx_errno == NGX_EAGAIN) {
             return;
+        }
+
+        if (fd != -1) {
+
+            if (job->pass != -1) {
+                (void) close(job->pass);
+            }
+
+            job->pass = fd;
         }
 
         if (n != (ssize_t) sizeof(ngx_litestream_job_msg_t)) {
@@ -833,6 +850,10 @@ ngx_litestream_job_finish(ngx_litestream_job_t *job)
     job->result.text[n] = '\0';
 
     job->done(job);
+
+    if (job->pass != -1) {
+        (void) close(job->pass);
+    }
 
     ngx_free(job);
 

@@ -714,6 +714,9 @@ ngx_litestream_member_idle(ngx_litestream_rdb_t *rdb)
 {
     return rdb->job == NULL && rdb->verify == NULL && !rdb->running
            && !rdb->joining && !rdb->parting
+           && rdb->point == NULL && !rdb->point_waits
+           && ngx_queue_empty(&rdb->pointers)
+           && ngx_litestream_listing_idle(rdb)
            && !rdb->syncing && !rdb->again.timer_set
            && rdb->want.next == NULL
            && ngx_queue_empty(&rdb->now) && ngx_queue_empty(&rdb->next)

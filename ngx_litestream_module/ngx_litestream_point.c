@@ -377,8 +377,8 @@ ngx_litestream_point_done(ngx_litestream_job_t *job)
     }
 
     if (res->files) {
-        rdb->st.history_from = res->from;
-        rdb->st.history_to = ngx_max(res->to, rdb->st.last_sync_at);
+        ngx_litestream_history_set(rdb, res->files, res->txid, res->from,
+                                   res->to);
     }
 
     ngx_litestream_point_answer(rdb);

@@ -773,8 +773,8 @@ ngx_litestream_place_done(ngx_litestream_job_t *job)
     }
 
     if (res->files) {
-        rdb->st.history_from = res->from;
-        rdb->st.history_to = res->to;
+        ngx_litestream_history_set(rdb, res->files, res->txid, res->from,
+                                   res->to);
         ngx_litestream_memory_seen(rdb, res->txid);
     }
 

@@ -314,6 +314,7 @@ extern char  *ngx_litestream_restore_state_names[];
 #define NGX_LITESTREAM_IPC_SYNC      4
 #define NGX_LITESTREAM_IPC_VERIFY    5
 #define NGX_LITESTREAM_IPC_RESTORE   6   /* to a new file */
+#define NGX_LITESTREAM_IPC_LTX       7   /* a list, in a descriptor */
 
 
 typedef struct {

@@ -689,6 +689,14 @@ ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb)
         return;
     }
 
+    /* nothing was committed between the newest file and the last sync */
+
+    if (rdb->synced && rdb->st.history_from
+        && rdb->st.last_sync_at > rdb->st.history_to)
+    {
+        rdb->st.history_to = rdb->st.last_sync_at;
+    }
+
     ngx_litestream_status_put(offsetof(ngx_litestream_status_file_t, dbs)
                               + rdb->index * sizeof(ngx_litestream_db_rec_t),
                               &rdb->st, sizeof(ngx_litestream_db_status_t));

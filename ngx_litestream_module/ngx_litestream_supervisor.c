@@ -576,6 +576,7 @@ ngx_litestream_take_over(void)
         ngx_litestream_place_all();
         ngx_litestream_verify_all();
         ngx_litestream_point_all();
+        ngx_litestream_listing_all();
         return;
     }
 
@@ -690,6 +691,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
     }
 
     ngx_litestream_scan_tick();
+    ngx_litestream_listing_tick();
     ngx_litestream_memory_save();
     ngx_litestream_status_super_write();
 }

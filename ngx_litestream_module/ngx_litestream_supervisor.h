@@ -77,6 +77,7 @@ typedef struct ngx_litestream_batch_s   ngx_litestream_batch_t;
 typedef struct ngx_litestream_rdb_s     ngx_litestream_rdb_t;
 typedef struct ngx_litestream_rgroup_s  ngx_litestream_rgroup_t;
 typedef struct ngx_litestream_guard_s   ngx_litestream_guard_t;
+typedef struct ngx_litestream_listing_s  ngx_litestream_listing_t;
 typedef struct ngx_litestream_rdir_s    ngx_litestream_rdir_t;
 
 
@@ -127,7 +128,8 @@ typedef struct {
 #define NGX_LITESTREAM_JOB_VERIFY     2
 #define NGX_LITESTREAM_JOB_SLOW       3   /* checks that have not ended */
 #define NGX_LITESTREAM_JOB_POINT      4   /* restores to new files */
-#define NGX_LITESTREAM_JOB_CLASSES    5
+#define NGX_LITESTREAM_JOB_LIST       5   /* lists of replicas */
+#define NGX_LITESTREAM_JOB_CLASSES    6
 
 
 typedef struct {
@@ -172,6 +174,7 @@ struct ngx_litestream_job_s {
     ngx_litestream_job_msg_pt    message; /* in the supervisor */
     ngx_litestream_job_pt        done;    /* in the supervisor, once */
     void                        *data;
+    int                          pass;    /* descriptor for the result, -1 */
     ngx_litestream_job_msg_t     in;      /* given to the job by fork */
     ngx_litestream_job_msg_t     result;
     ngx_uint_t                   class;   /* NGX_LITESTREAM_JOB_XXX */
@@ -262,6 +265,8 @@ struct ngx_litestream_rdb_s {
     ngx_queue_t                  verifiers;   /* who waits for verify */
     ngx_litestream_job_t        *point;   /* restore to a new file */
     ngx_queue_t                  pointers;    /* who waits for it */
+    ngx_litestream_listing_t    *listing; /* of the replica, or NULL */
+    ngx_msec_t                   listed;  /* when, ngx_current_msec */
     ngx_litestream_waiter_t      point_waiter;
     ngx_event_t                  retry;
     ngx_msec_t                   delay;
@@ -311,6 +316,7 @@ struct ngx_litestream_rdb_s {
     unsigned                     waits:1;     /* for its last sync */
     unsigned                     missed:1;    /* it was told so */
     unsigned                     point_waits:1;
+    unsigned                     list_failed:1;
     ngx_litestream_waiter_t      last;
 };
 
@@ -854,6 +860,32 @@ typedef struct {
 ngx_int_t ngx_litestream_point(ngx_litestream_rdb_t *rdb,
     ngx_litestream_pointer_t *p, int64_t time, uint64_t txid);
 void ngx_litestream_point_all(void);
+
+/* ngx_litestream_listing.c: what replicas hold */
+
+typedef struct {
+    ngx_queue_t                  queue;
+
+    /* fd: a list, not the asker's; or -1 and why; ms that it took */
+
+    void                       (*handler)(void *data, int fd, ngx_msec_t ms,
+                                     char *error);
+    void                        *data;
+} ngx_litestream_asker_t;
+
+ngx_int_t ngx_litestream_listing(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_asker_t *a);
+void ngx_litestream_listing_all(void);
+void ngx_litestream_listing_tick(void);
+ngx_uint_t ngx_litestream_listing_idle(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_listing_kill(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_history_set(ngx_litestream_rdb_t *rdb, uint64_t files,
+    uint64_t txid, int64_t from, int64_t to);
+
+/* ngx_litestream_pass.c, the worker's and the jobs' as well */
+
+ssize_t ngx_litestream_pass(int s, void *buf, size_t len, int fd);
+ssize_t ngx_litestream_take(int s, void *buf, size_t len, int *fd);
 
 /* ngx_litestream_control.c */
 
