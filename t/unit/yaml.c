@@ -7,6 +7,7 @@
 
 
 #include "unit.h"
+#include "ngx_litestream_yaml_out.c"
 #include "ngx_litestream_yaml.c"
 #include "ngx_litestream_yaml_read.c"
 #include "ngx_litestream_tree.c"
