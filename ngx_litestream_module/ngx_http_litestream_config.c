@@ -16,14 +16,20 @@
 
 /* a text that has been made, and the databases in it */
 
+typedef ngx_int_t (*ngx_http_litestream_config_pt)(ngx_pool_t *pool,
+    ngx_litestream_conf_t *lcf, ngx_litestream_group_t *group, u_char *use,
+    ngx_uint_t mask, ngx_str_t *out);
+
+
 typedef struct {
     ngx_array_t                  *dbs;  /* of ngx_litestream_db_t * */
-    ngx_str_t                     text;
+    ngx_str_t                     texts[2];  /* the second: of 0.3 */
 } ngx_http_litestream_config_t;
 
 
 static ngx_int_t ngx_http_litestream_config_make(ngx_conf_t *cf,
-    ngx_litestream_conf_t *lcf, ngx_array_t *dbs, ngx_str_t *text);
+    ngx_litestream_conf_t *lcf, ngx_array_t *dbs,
+    ngx_http_litestream_config_pt write, ngx_str_t *text);
 static ngx_int_t ngx_http_litestream_config_file(ngx_conf_t *cf,
     ngx_str_t *name, ngx_str_t *text);
 static ngx_uint_t ngx_http_litestream_config_same(ngx_array_t *one,
@@ -98,8 +104,8 @@ ngx_http_litestream_api_dbs(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
 /*
  * What GET config answers in a location that shows these databases: their
  * part of the generated files, secrets masked.  Locations that show the same
- * ones share a text.  It is the configuration's, workers only send it.
- * NULL: no memory, or a value cannot be written, which has been logged.  Any
+ * ones share it.  One text is for Litestream 0.5, the next for 0.3; they are
+ * the configuration's, workers only send them.  NULL: no memory, or a value cannot be written, which has been logged.  Any
  * process that reads the configuration, does not block.
  */
 
@@ -122,7 +128,7 @@ ngx_http_litestream_config_prepare(ngx_conf_t *cf,
 
     for (i = 0; i < lmcf->configs->nelts; i++) {
         if (ngx_http_litestream_config_same(elt[i]->dbs, dbs)) {
-            return &elt[i]->text;
+            return elt[i]->texts;
         }
     }
 
@@ -133,8 +139,16 @@ ngx_http_litestream_config_prepare(ngx_conf_t *cf,
 
     config->dbs = dbs;
 
-    if (ngx_http_litestream_config_make(cf, &lmcf->lcf, dbs, &config->text)
-        != NGX_OK)
+    /* which Litestream it is will be known when nginx runs */
+
+    if (ngx_http_litestream_config_make(cf, &lmcf->lcf, dbs,
+                                        ngx_litestream_yaml_write,
+                                        &config->texts[0])
+        != NGX_OK
+        || ngx_http_litestream_config_make(cf, &lmcf->lcf, dbs,
+                                           ngx_litestream_old_yaml,
+                                           &config->texts[1])
+           != NGX_OK)
     {
         return NULL;
     }
@@ -146,7 +160,7 @@ ngx_http_litestream_config_prepare(ngx_conf_t *cf,
 
     *elt = config;
 
-    return &config->text;
+    return config->texts;
 }
 
 
@@ -154,7 +168,7 @@ ngx_http_litestream_config_prepare(ngx_conf_t *cf,
 
 static ngx_int_t
 ngx_http_litestream_config_make(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
-    ngx_array_t *dbs, ngx_str_t *text)
+    ngx_array_t *dbs, ngx_http_litestream_config_pt write, ngx_str_t *text)
 {
     size_t                    len;
     u_char                   *p, *use;
@@ -202,9 +216,7 @@ ngx_http_litestream_config_make(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
             continue;
         }
 
-        if (ngx_litestream_yaml_write(pool, lcf, groups[i], use, 1, &yml[i])
-            != NGX_OK)
-        {
+        if (write(pool, lcf, groups[i], use, 1, &yml[i]) != NGX_OK) {
             goto done;
         }
 
@@ -325,6 +337,8 @@ ngx_uint_t
 ngx_http_litestream_config_get(ngx_http_litestream_api_t *ctx,
     ngx_http_litestream_json_t *json)
 {
+    ngx_str_t                       *text;
+    ngx_litestream_group_status_t    st;
     ngx_http_litestream_loc_conf_t  *llcf;
 
     llcf = ngx_http_get_module_loc_conf(ctx->request,
@@ -333,8 +347,12 @@ ngx_http_litestream_config_get(ngx_http_litestream_api_t *ctx,
     ngx_str_set(&json->type, "application/yaml");
     json->type_len = json->type.len;
 
-    ngx_http_litestream_json_static(json, llcf->config->data,
-                                    llcf->config->len);
+    /* all of them run the same Litestream */
+
+    text = &llcf->config[ngx_litestream_status_group(0, &st) == NGX_OK
+                         && ngx_strncmp(st.version, "0.3.", 4) == 0];
+
+    ngx_http_litestream_json_static(json, text->data, text->len);
 
     return NGX_HTTP_OK;
 }

@@ -83,7 +83,7 @@ ngx_http_litestream_ltx_render(ngx_http_litestream_question_t *q,
             q->ask.fd = -1;
         }
 
-        if (head == NULL) {
+        if (head == NULL && status != NGX_HTTP_NOT_IMPLEMENTED) {
             status = NGX_HTTP_SERVICE_UNAVAILABLE;
             ngx_http_litestream_wait_error(q, "the list cannot be read");
         }
@@ -135,7 +135,7 @@ ngx_http_litestream_ltx_render(ngx_http_litestream_question_t *q,
                                     q->answered ? (int64_t) msg->duration_ms
                                                 : -1);
 
-    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+    if (status >= NGX_HTTP_SPECIAL_RESPONSE) {
         ngx_http_litestream_json_chars(json, "error", msg->error,
                                        sizeof(msg->error));
 

@@ -455,6 +455,13 @@ ngx_http_litestream_wait_verify(ngx_http_litestream_question_t *q,
 
     ngx_http_litestream_verify_json(json, NULL, q->db, &v, 0);
 
+    /* with this Litestream it cannot be */
+
+    if (q->answered && msg->status == NGX_HTTP_NOT_IMPLEMENTED) {
+        return q->wait->ctx->one ? NGX_HTTP_NOT_IMPLEMENTED
+                                 : NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
     return v.verified ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE;
 }
 

@@ -430,6 +430,9 @@ void ngx_litestream_tidy(char *dst, size_t size, u_char *text, size_t len);
 ngx_int_t ngx_litestream_yaml_write(ngx_pool_t *pool,
     ngx_litestream_conf_t *lcf, ngx_litestream_group_t *group, u_char *use,
     ngx_uint_t mask, ngx_str_t *out);
+ngx_int_t ngx_litestream_old_yaml(ngx_pool_t *pool,
+    ngx_litestream_conf_t *lcf, ngx_litestream_group_t *group, u_char *use,
+    ngx_uint_t mask, ngx_str_t *out);
 
 /*
  * Walks a JSON (or YAML) text of at most len bytes with libyaml's event

@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_litestream_supervisor.h"
+#include "ngx_litestream_old.h"
 
 #include <sqlite3.h>
 
@@ -202,13 +202,10 @@ ngx_litestream_has_seq(ngx_litestream_db_t *db, uint32_t *seq)
 void
 ngx_litestream_check_run(ngx_litestream_job_t *job)
 {
-    ngx_int_t               rc, wal;
-    ngx_litestream_db_t    *db;
-    ngx_litestream_list_t   list;
+    ngx_int_t             rc;
+    ngx_litestream_db_t  *db;
 
     db = job->rdb->db;
-
-    /* before the replica is asked: it may be ahead only if it really is */
 
     job->result.size = -1;
     job->result.seq = 1;
@@ -227,9 +224,6 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
         return;
     }
 
-    job->result.local = ngx_litestream_position(db, &job->result.meta, &wal);
-    job->result.torn = (wal == NGX_DECLINED);
-
     if (job->result.size > 0) {
 
         rc = ngx_litestream_has_seq(db, &job->result.seq);
@@ -241,12 +235,43 @@ ngx_litestream_check_run(ngx_litestream_job_t *job)
         }
     }
 
+    ngx_litestream_kind->check(job);
+}
+
+
+/*
+ * The same in a job: how far the database and the replica are, and whether a
+ * start could be guarded.
+ */
+
+void
+ngx_litestream_compare(ngx_litestream_job_t *job)
+{
+    ngx_int_t               wal;
+    ngx_litestream_db_t    *db;
+    ngx_litestream_list_t   list;
+
+    db = job->rdb->db;
+
+    /* before the replica is asked: it may be ahead only if it really is */
+
+    job->result.local = ngx_litestream_position(db, &job->result.meta, &wal);
+    job->result.torn = (wal == NGX_DECLINED);
+
     if ((ngx_litestream_batch_fits(job->rdb)
          ? ngx_litestream_list_dir(job, &list)
          : ngx_litestream_list(job, &list))
         != NGX_OK)
     {
         return;
+    }
+
+    if (list.files == 0) {
+        ngx_litestream_old_local(job);
+
+        if (ngx_litestream_old_seen(job) != NGX_OK) {
+            return;
+        }
     }
 
     /* what the guard would refuse is no reason to stop the others */
@@ -293,10 +318,8 @@ void
 ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
     ngx_litestream_job_msg_t *res, ngx_int_t rc)
 {
-    char                          *url, when[32];
-    unsigned long long             local, replica;
-    ngx_litestream_check_e         verdict;
-    ngx_litestream_check_facts_t   f;
+    ngx_uint_t              exists;
+    ngx_litestream_check_e  verdict;
 
     rdb->checking = 0;
     rdb->slow = 0;
@@ -312,6 +335,61 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
         return;
     }
 
+    exists = (res->size > 0);
+
+    if (exists) {
+        rdb->st.in_place = 1;
+    }
+
+    verdict = ngx_litestream_kind->judge(rdb, res);
+
+    ngx_litestream_history_set(rdb, res->files, res->txid, res->from,
+                               res->to);
+
+    if (res->files) {
+        ngx_litestream_memory_seen(rdb, res->txid);
+    }
+
+    if (verdict != NGX_LITESTREAM_GO) {
+        rdb->delay = NGX_LITESTREAM_BACKOFF_MAX / 2;
+        ngx_litestream_retry(rdb);
+        ngx_litestream_group_kick(rdb->group);
+        return;
+    }
+
+    if (rdb->fault) {
+        rdb->fault = 0;
+        ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
+                      "litestream: database \"%V\" can be replicated again",
+                      &rdb->db->alias);
+    }
+
+    rdb->st.error[0] = '\0';
+    rdb->delay = 0;
+    rdb->lost = 0;
+    rdb->cleared = 1;
+    rdb->dev = exists ? res->dev : 0;
+    rdb->ino = exists ? res->ino : 0;
+    rdb->st.in_place = 1;
+    rdb->st.state = exists ? NGX_LITESTREAM_DB_STARTING
+                             : NGX_LITESTREAM_DB_NEW;
+
+    ngx_litestream_status_db_write(rdb);
+
+    ngx_litestream_group_kick(rdb->group);
+}
+
+
+/* the verdict on what a job has seen; any other than GO is told */
+
+ngx_litestream_check_e
+ngx_litestream_judge(ngx_litestream_rdb_t *rdb, ngx_litestream_job_msg_t *res)
+{
+    char                          *url, what[64], when[32];
+    unsigned long long             local, replica;
+    ngx_litestream_check_e         verdict;
+    ngx_litestream_check_facts_t   f;
+
     ngx_memzero(&f, sizeof(ngx_litestream_check_facts_t));
 
     f.replica = res->txid;
@@ -325,11 +403,17 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
     f.same = (rdb->restored_ino && rdb->restored_ino == res->ino
               && rdb->restored_dev == res->dev);
 
-    verdict = ngx_litestream_check_verdict(&f);
-
-    if (f.exists) {
-        rdb->st.in_place = 1;
+    if (f.replica == 0 && ngx_litestream_old_moves(rdb, res)) {
+        return ngx_litestream_old_judge(rdb, res);
     }
+
+    /* from here on nobody has to remember what 0.3 had done */
+
+    if (f.replica) {
+        rdb->old.pos.generation = 0;
+    }
+
+    verdict = ngx_litestream_check_verdict(&f);
 
     url = (char *) rdb->db->replica->url.data;
     local = f.same ? ngx_max(f.local, f.restored) : f.local;
@@ -349,11 +433,11 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
         break;
 
     case NGX_LITESTREAM_VANISHED:
+        ngx_litestream_what(what, sizeof(what), f.seen);
         ngx_litestream_when(when, sizeof(when), rdb->seen_at);
         ngx_litestream_db_error(rdb, "not replicated: replica \"%s\" is "
-                                "empty, but transaction %016llx was seen "
-                                "there at %s: is its storage mounted?", url,
-                                (unsigned long long) f.seen, when);
+                                "empty, but %s was seen there at %s: is its "
+                                "storage mounted?", url, what, when);
         break;
 
     case NGX_LITESTREAM_MADE_ANEW:
@@ -394,42 +478,10 @@ ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
                                 : ": restart nginx to restore it");
         break;
 
+    case NGX_LITESTREAM_NEWER:
     case NGX_LITESTREAM_GO:
         break;
     }
 
-    ngx_litestream_history_set(rdb, res->files, res->txid, res->from,
-                               res->to);
-
-    if (res->files) {
-        ngx_litestream_memory_seen(rdb, res->txid);
-    }
-
-    if (verdict != NGX_LITESTREAM_GO) {
-        rdb->delay = NGX_LITESTREAM_BACKOFF_MAX / 2;
-        ngx_litestream_retry(rdb);
-        ngx_litestream_group_kick(rdb->group);
-        return;
-    }
-
-    if (rdb->fault) {
-        rdb->fault = 0;
-        ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
-                      "litestream: database \"%V\" can be replicated again",
-                      &rdb->db->alias);
-    }
-
-    rdb->st.error[0] = '\0';
-    rdb->delay = 0;
-    rdb->lost = 0;
-    rdb->cleared = 1;
-    rdb->dev = f.exists ? res->dev : 0;
-    rdb->ino = f.exists ? res->ino : 0;
-    rdb->st.in_place = 1;
-    rdb->st.state = f.exists ? NGX_LITESTREAM_DB_STARTING
-                             : NGX_LITESTREAM_DB_NEW;
-
-    ngx_litestream_status_db_write(rdb);
-
-    ngx_litestream_group_kick(rdb->group);
+    return verdict;
 }

@@ -7,7 +7,7 @@
 /* one "litestream replicate" for each group: start, states, log, end */
 
 
-#include "ngx_litestream_supervisor.h"
+#include "ngx_litestream_old.h"
 
 
 #define NGX_LITESTREAM_PIPE_SIZE   (1024 * 1024)
@@ -195,7 +195,10 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
 
     if (rg->state == NGX_LITESTREAM_DOWN) {
 
-        if (rg->guard == NULL) {
+        if (!ngx_litestream_kind->guard) {
+            ngx_litestream_group_start(rg);
+
+        } else if (rg->guard == NULL) {
             ngx_litestream_guard(rg);
 
         } else if (ngx_litestream_guard_ready(rg)) {
@@ -552,6 +555,7 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
     ngx_litestream_control_cancel(rg);
     ngx_litestream_live_down(rg);
     ngx_litestream_guard_end(rg);
+    ngx_litestream_old_end(rg);
 
     rg->polling = 0;
     rg->listing = 0;
@@ -772,6 +776,10 @@ ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
 
     ngx_litestream_group_second(rg);
 
+    if (!ngx_litestream_kind->control && ngx_litestream_old_line(rg, p, len)) {
+        return;
+    }
+
     /* how it ends must not get lost in a flood: that is plain text */
 
     if (rg->lines++ >= NGX_LITESTREAM_LINES) {
@@ -787,6 +795,11 @@ ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
     n = ngx_litestream_line_text(&line, text, sizeof(text) - 1);
     n = ngx_litestream_redact(ngx_litestream_sup->conf, text, n);
     text[n] = '\0';
+
+    if (line.version.len && line.version.data[0] == 'v') {
+        line.version.data++;
+        line.version.len--;
+    }
 
     if (line.version.len) {
         ngx_litestream_copy(rg->st.version, sizeof(rg->st.version),

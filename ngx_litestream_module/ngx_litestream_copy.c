@@ -183,6 +183,12 @@ ngx_litestream_copy_exec(ngx_litestream_job_t *job,
     char         jobs[4200], txid[20], *argv[16];
     ngx_uint_t   n;
 
+    if (!ngx_litestream_kind->txid) {
+        return ngx_litestream_kind->restore(job,
+                                    ngx_litestream_copy_name(job->rdb->db),
+                                    ngx_litestream_copy_tick, run);
+    }
+
     (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
                     (char *) job->rdb->db->group->dir.data);
 

@@ -93,7 +93,7 @@ ngx_litestream_group_file(ngx_litestream_rgroup_t *rg, char *name, u_char *use)
         return NGX_ERROR;
     }
 
-    rc = ngx_litestream_yaml_write(pool, ngx_litestream_sup->conf, rg->group,
+    rc = ngx_litestream_kind->yaml(pool, ngx_litestream_sup->conf, rg->group,
                                    use, 0, &text);
 
     if (rc == NGX_OK) {

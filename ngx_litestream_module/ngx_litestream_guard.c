@@ -218,6 +218,10 @@ ngx_litestream_guarded(ngx_litestream_rdb_t *rdb)
     u_char                   mark;
     ngx_litestream_guard_t  *guard;
 
+    if (!ngx_litestream_kind->guard) {
+        return rdb->cleared;
+    }
+
     guard = rdb->group->guard;
 
     if (guard == NULL || !guard->ready || !rdb->cleared) {

@@ -660,12 +660,33 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         return NGX_OK;
 
     case NGX_LITESTREAM_IPC_VERIFY:
+
+        if (msg->mode && !ngx_litestream_kind->txid) {
+            qn->msg.status = 501;
+            (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                            "mode=full needs Litestream 0.5, this is %s",
+                            ngx_litestream_sup->version);
+            ngx_litestream_peer_answer(qn);
+            return NGX_OK;
+        }
+
         qn->verifier.handler = ngx_litestream_peer_verified;
         qn->verifier.data = qn;
         ngx_litestream_verify(rdb, &qn->verifier, msg->mode ? 1 : 0);
         return NGX_OK;
 
     case NGX_LITESTREAM_IPC_RESTORE:
+
+        if (!ngx_litestream_kind->txid) {
+            qn->msg.status = 501;
+            (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                            "this needs Litestream 0.5, this is %s: see "
+                            "nginx-litestream restore",
+                            ngx_litestream_sup->version);
+            ngx_litestream_peer_answer(qn);
+            return NGX_OK;
+        }
+
         qn->pointer.handler = ngx_litestream_peer_pointed;
         qn->pointer.data = qn;
 
@@ -682,6 +703,17 @@ ngx_litestream_peer_message(ngx_litestream_peer_t *peer,
         return NGX_OK;
 
     case NGX_LITESTREAM_IPC_LTX:
+
+        if (!ngx_litestream_kind->txid) {
+            qn->msg.status = 501;
+            (void) snprintf(qn->msg.error, sizeof(qn->msg.error),
+                            "this needs Litestream 0.5, this is %s: see "
+                            "nginx-litestream generations, snapshots and wal",
+                            ngx_litestream_sup->version);
+            ngx_litestream_peer_answer(qn);
+            return NGX_OK;
+        }
+
         qn->asker.handler = ngx_litestream_peer_listed;
         qn->asker.data = qn;
 

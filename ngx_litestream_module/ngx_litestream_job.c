@@ -20,6 +20,8 @@
 
 static void ngx_litestream_job_main(ngx_litestream_job_t *job, pid_t parent);
 static void ngx_litestream_job_mute(void);
+static void ngx_litestream_job_lines(ngx_litestream_job_t *job, char *p,
+    size_t len);
 static void ngx_litestream_job_read(ngx_litestream_job_t *job);
 static void ngx_litestream_job_read_handler(ngx_event_t *ev);
 static void ngx_litestream_job_timer_handler(ngx_event_t *ev);
@@ -507,6 +509,11 @@ ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
                 continue;
             }
 
+            if (i == 0 && job->line) {
+                ngx_litestream_job_lines(job, buf, len);
+                continue;
+            }
+
             if (i == 0) {
 
                 if (run->len + len + 1 > size) {
@@ -610,6 +617,30 @@ ngx_litestream_job_said(char *said, size_t slen, char *line, size_t len)
     ngx_memcpy(said + slen, line, len);
 
     return slen + len;
+}
+
+
+/* what a program says, line by line; longer ones are cut */
+
+static void
+ngx_litestream_job_lines(ngx_litestream_job_t *job, char *p, size_t len)
+{
+    static char    line[512];
+    static size_t  n;
+
+    for ( /* void */ ; len; p++, len--) {
+
+        if (*p == '\n') {
+            line[n] = '\0';
+            n = 0;
+            job->line(job->line_data, line);
+            continue;
+        }
+
+        if (n < sizeof(line) - 1) {
+            line[n++] = *p;
+        }
+    }
 }
 
 

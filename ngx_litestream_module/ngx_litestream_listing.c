@@ -190,8 +190,16 @@ ngx_litestream_listing_run(ngx_litestream_job_t *job)
 
     job->result.rc = NGX_ERROR;
 
-    if (ngx_litestream_list_all(job, &list) != NGX_OK
-        || ngx_litestream_listing_memory(job, &list) != NGX_OK)
+    if (!ngx_litestream_kind->txid) {
+
+        /* for the history alone: there are no files to show */
+
+        if (ngx_litestream_kind->list(job, &list) != NGX_OK) {
+            return;
+        }
+
+    } else if (ngx_litestream_list_all(job, &list) != NGX_OK
+               || ngx_litestream_listing_memory(job, &list) != NGX_OK)
     {
         return;
     }
@@ -329,13 +337,23 @@ ngx_litestream_listing_done(ngx_litestream_job_t *job)
     l->job = NULL;
     error = NULL;
 
-    if (job->has_result && job->result.rc == NGX_OK && job->pass != -1) {
-
-        l->fd = job->pass;
-        job->pass = -1;
-
+    if (job->has_result && job->result.rc == NGX_OK
+        && (job->pass != -1 || !ngx_litestream_kind->txid))
+    {
         l->took = ngx_current_msec - l->took;
-        ngx_add_timer(&l->timer, NGX_LITESTREAM_LISTING_FRESH);
+
+        if (job->pass != -1) {
+            l->fd = job->pass;
+            job->pass = -1;
+
+            ngx_add_timer(&l->timer, NGX_LITESTREAM_LISTING_FRESH);
+
+        } else {
+
+            /* asked before it was known which Litestream this is */
+
+            error = "this needs Litestream 0.5";
+        }
 
         ngx_litestream_history_set(rdb, job->result.files, job->result.txid,
                                    job->result.from, job->result.to);

@@ -57,7 +57,9 @@ ngx_litestream_live(ngx_litestream_rgroup_t *rg)
     ngx_uint_t              i, wanted;
     ngx_litestream_rdb_t   *rdb, **rdbs;
 
-    if (rg->mute) {
+    /* that of Litestream 0.3 has no control socket to be told by */
+
+    if (rg->mute || !ngx_litestream_kind->control) {
         return 0;
     }
 

@@ -35,7 +35,7 @@ ngx_litestream_mcp(ngx_pool_t *pool, ngx_litestream_rgroup_t *rg, char **env)
 
     group = rg->group;
 
-    if (group->settings.mcp == NULL) {
+    if (group->settings.mcp == NULL || !ngx_litestream_kind->control) {
         return NGX_OK;
     }
 

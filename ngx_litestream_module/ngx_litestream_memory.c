@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_litestream_supervisor.h"
+#include "ngx_litestream_old.h"
 
 
 /* what is known of a replica that is none of a database's now */
@@ -23,6 +23,7 @@ typedef struct {
     uint64_t                     restored;
     uint64_t                     dev;
     uint64_t                     ino;
+    ngx_litestream_old_memory_t  old;
     u_char                      *text;    /* alias and URL, as in the file */
 } ngx_litestream_memory_t;
 
@@ -59,8 +60,11 @@ ngx_litestream_memory_load(void)
     ngx_litestream_conf_t    *conf;
     unsigned long long        v[5];
     ngx_litestream_memory_t   m, *other;
+    ngx_litestream_old_memory_t  old;
 
     conf = ngx_litestream_sup->conf;
+
+    ngx_memzero(&old, sizeof(ngx_litestream_old_memory_t));
 
     ngx_litestream_memory_other = ngx_array_create(ngx_litestream_sup->pool,
                                             4, sizeof(ngx_litestream_memory_t));
@@ -80,6 +84,15 @@ ngx_litestream_memory_load(void)
     }
 
     while (fgets(line, sizeof(line), fp)) {
+
+        /* one that belongs to the next line */
+
+        if (ngx_litestream_old_remember(line, &old) == NGX_OK) {
+            continue;
+        }
+
+        m.old = old;
+        ngx_memzero(&old, sizeof(ngx_litestream_old_memory_t));
 
         n = 0;
 
@@ -145,6 +158,7 @@ ngx_litestream_memory_take(ngx_litestream_rdb_t *rdb,
     rdb->restored_txid = m->restored;
     rdb->restored_dev = m->dev;
     rdb->restored_ino = m->ino;
+    rdb->old = m->old;
 }
 
 
@@ -373,6 +387,8 @@ ngx_litestream_memory_run(ngx_litestream_job_t *job)
             continue;
         }
 
+        ngx_litestream_old_save(fp, &rdb->old);
+
         fprintf(fp, "%016llx %016llx %lld %016llx %llx %llx ",
                 (unsigned long long) ngx_litestream_id(&rdb->db->replica->id),
                 (unsigned long long) rdb->seen_txid,
@@ -395,6 +411,8 @@ ngx_litestream_memory_run(ngx_litestream_job_t *job)
             if (other[i].id == 0) {
                 continue;
             }
+
+            ngx_litestream_old_save(fp, &other[i].old);
 
             fprintf(fp, "%016llx %016llx %lld %016llx %llx %llx %s\n",
                     (unsigned long long) other[i].id,

@@ -393,6 +393,10 @@ ngx_litestream_spawn(ngx_cycle_t *cycle, ngx_litestream_conf_t *lcf,
     ngx_litestream_first = 0;
     ngx_litestream_unlock();
 
+    /* and may find another Litestream by then */
+
+    ngx_litestream_known[0] = '\0';
+
     if (pid == NGX_INVALID_PID) {
         ngx_litestream_slot = -1;
         return NGX_ERROR;

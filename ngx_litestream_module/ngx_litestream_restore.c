@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_litestream_supervisor.h"
+#include "ngx_litestream_old.h"
 
 #include <stdarg.h>
 #include <sys/statvfs.h>
@@ -128,6 +128,23 @@ ngx_litestream_place(ngx_litestream_rdb_t *rdb)
 }
 
 
+/* what was seen in a replica, for people */
+
+void
+ngx_litestream_what(char *buf, size_t size, uint64_t txid)
+{
+    if (txid > 1) {
+        (void) snprintf(buf, size, "transaction %016llx",
+                        (unsigned long long) txid);
+        return;
+    }
+
+    /* also that of a Litestream whose transactions have no numbers */
+
+    (void) snprintf(buf, size, "a backup");
+}
+
+
 /* ms since 1970, for people */
 
 void
@@ -139,6 +156,39 @@ ngx_litestream_when(char *buf, size_t size, int64_t ms)
     t = ms / 1000;
     (void) gmtime_r(&t, &tm);
     (void) strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+
+/*
+ * In a job: restores the newest of the database of job to the file "to", with
+ * progress as tick tells.  As ngx_litestream_job_exec(), whose result is run.
+ */
+
+ngx_int_t
+ngx_litestream_restore(ngx_litestream_job_t *job, char *to,
+    ngx_litestream_tick_pt tick, ngx_litestream_run_t *run)
+{
+    char         jobs[4200], *argv[12];
+    ngx_uint_t   n;
+
+    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
+                    (char *) job->rdb->db->group->dir.data);
+
+    n = 0;
+    argv[n++] = (char *) ngx_litestream_sup->conf->bin.data;
+    argv[n++] = "restore";
+    argv[n++] = "-no-expand-env";
+    argv[n++] = "-config";
+    argv[n++] = jobs;
+    argv[n++] = "-json";
+    argv[n++] = "-o";
+    argv[n++] = to;
+    argv[n++] = (char *) job->rdb->db->path.data;
+    argv[n] = NULL;
+
+    return ngx_litestream_job_exec(job, argv,
+                                   ngx_litestream_sup->conf->restore_timeout,
+                                   tick, run);
 }
 
 
@@ -189,10 +239,11 @@ static ngx_uint_t
 ngx_litestream_restore_tick(ngx_litestream_job_t *job)
 {
     char             name[4300];
+    int64_t          time;
     uint64_t         cpu;
     struct stat      st;
 
-    static int64_t   bytes = -1;
+    static int64_t   bytes = -1, written;
     static uint64_t  used;
 
     cpu = 0;
@@ -209,11 +260,16 @@ ngx_litestream_restore_tick(ngx_litestream_job_t *job)
         cpu = ngx_litestream_job_cpu(job);
     }
 
-    if (st.st_size == bytes && cpu == used) {
+    /* Litestream 0.3 writes WALs into what is there already */
+
+    time = (int64_t) st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+
+    if (st.st_size == bytes && time == written && cpu == used) {
         return 0;
     }
 
     bytes = st.st_size;
+    written = time;
     used = cpu;
 
     ngx_litestream_progress_tell(job, bytes);
@@ -288,8 +344,8 @@ static void
 ngx_litestream_place_run(ngx_litestream_job_t *job)
 {
     int                              fd;
-    char                             jobs[4200], name[4600], text[512];
-    char                            *temp, *argv[16];
+    char                             name[4600], text[512];
+    char                            *temp;
     int64_t                          avail;
     ngx_int_t                        rc;
     ngx_uint_t                       n, empty;
@@ -357,7 +413,11 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     ngx_litestream_progress_tell(job, 0);
 
-    if (ngx_litestream_list(job, &list) != NGX_OK) {
+    if (ngx_litestream_kind->list(job, &list) != NGX_OK) {
+        return;
+    }
+
+    if (list.files == 0 && ngx_litestream_old_seen(job) != NGX_OK) {
         return;
     }
 
@@ -373,6 +433,13 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     facts.required = (db->restore == NGX_LITESTREAM_RESTORE_REQUIRED);
 
     name[0] = '\0';
+
+    if (job->result.newer) {
+        ngx_litestream_fail(job, "replica \"%s\" holds a backup of "
+                            "Litestream 0.5, which 0.3 cannot restore",
+                            (char *) db->replica->url.data);
+        return;
+    }
 
     if (list.files == 0) {
         facts.sibling = ngx_litestream_sibling(db, name, sizeof(name));
@@ -405,29 +472,14 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     ngx_litestream_place_clean(db);
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) conf->bin.data;
-    argv[n++] = "restore";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
-    argv[n++] = "-json";
-    argv[n++] = "-o";
-    argv[n++] = temp;
-    argv[n++] = (char *) db->path.data;
-    argv[n] = NULL;
-
     /* the storage has answered: the time limit of the job starts anew */
 
     ngx_litestream_progress_tell(job, 0);
 
     (void) clock_gettime(CLOCK_MONOTONIC, &t0);
 
-    if (ngx_litestream_job_exec(job, argv, conf->restore_timeout,
-                                ngx_litestream_restore_tick, &run)
+    if (ngx_litestream_kind->restore(job, temp, ngx_litestream_restore_tick,
+                                     &run)
         != NGX_OK)
     {
         if (run.timedout) {
@@ -450,8 +502,7 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
     }
 
     facts.rc = WIFEXITED(run.status) ? WEXITSTATUS(run.status) : 255;
-    facts.none = (strcmp(run.last, "no matching backup files available")
-                  == 0);
+    facts.none = (strcmp(run.last, ngx_litestream_kind->none) == 0);
 
     switch (ngx_litestream_restore_verdict(&facts)) {
 
@@ -467,10 +518,10 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     case NGX_LITESTREAM_WAS_FULL:
         ngx_litestream_when(name, sizeof(name), job->in.from);
-        ngx_litestream_fail(job, "replica \"%s\" is empty, but transaction "
-                            "%016llx was seen there at %s: is its storage "
-                            "mounted?", (char *) db->replica->url.data,
-                            (unsigned long long) facts.seen, name);
+        ngx_litestream_what(text, sizeof(text), facts.seen);
+        ngx_litestream_fail(job, "replica \"%s\" is empty, but %s was seen "
+                            "there at %s: is its storage mounted?",
+                            (char *) db->replica->url.data, text, name);
         return;
 
     case NGX_LITESTREAM_ELSEWHERE:
@@ -481,10 +532,11 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         return;
 
     case NGX_LITESTREAM_BROKEN:
-        ngx_litestream_fail(job, "replica \"%s\" holds %llu LTX files, but "
+        ngx_litestream_fail(job, "replica \"%s\" holds %llu %s, but "
                             "nothing can be restored from them: it is "
                             "damaged: %s", (char *) db->replica->url.data,
-                            (unsigned long long) list.files, run.last);
+                            (unsigned long long) list.files,
+                            ngx_litestream_kind->files, run.last);
         ngx_litestream_place_clean(db);
         return;
 
@@ -508,7 +560,7 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         break;
     }
 
-    if (run.out) {
+    if (run.out && ngx_litestream_kind->txid) {
         (void) ngx_litestream_yaml_read(run.out, run.len,
                                         ngx_litestream_restore_txid,
                                         &job->result.txid);
@@ -760,6 +812,7 @@ ngx_litestream_place_message(ngx_litestream_job_t *job,
 static void
 ngx_litestream_place_done(ngx_litestream_job_t *job)
 {
+    char                       what[64];
     ngx_litestream_rdb_t      *rdb;
     ngx_litestream_job_msg_t  *res;
 
@@ -787,7 +840,7 @@ ngx_litestream_place_done(ngx_litestream_job_t *job)
 
     case NGX_LITESTREAM_OUTCOME_RESTORED:
 
-        rdb->db->restored_txid = res->txid;
+        rdb->db->restored_txid = ngx_litestream_kind->txid ? res->txid : 0;
         rdb->db->restored_bytes = res->bytes;
         rdb->db->restored_ms = res->ms[0];
 
@@ -796,13 +849,27 @@ ngx_litestream_place_done(ngx_litestream_job_t *job)
         rdb->restored_ino = res->ino;
         ngx_litestream_sup->memory_dirty = 1;
 
+        /* 0.5 has restored what 0.3 has left, where it cannot list that */
+
+        if (res->txid || res->old.generation) {
+            rdb->old.pos = res->old;
+        }
+
+        if (res->old.generation) {
+            (void) snprintf(what, sizeof(what), "generation %016llx",
+                            (unsigned long long) res->old.generation);
+
+        } else {
+            ngx_litestream_what(what, sizeof(what), res->txid);
+        }
+
         ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
                       "litestream: database \"%V\" was restored from \"%V\": "
-                      "%L bytes, transaction %016xL, %uD ms",
+                      "%L bytes, %s, %uD ms",
                       &rdb->db->alias, &rdb->db->replica->url, res->bytes,
-                      (uint64_t) res->txid, res->ms[0]);
+                      what, res->ms[0]);
 
-        if (job->in.txid > res->txid) {
+        if (job->in.txid > 1 && job->in.txid > res->txid) {
             ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
                           "litestream: database \"%V\": transaction %016xL is "
                           "the newest in \"%V\", but %016xL was seen there: "

@@ -689,9 +689,12 @@ ngx_litestream_status_db_write(ngx_litestream_rdb_t *rdb)
         return;
     }
 
-    /* nothing was committed between the newest file and the last sync */
+    /*
+     * nothing was committed between the newest file and the last sync; yet
+     * Litestream 0.3 restores no time after that file
+     */
 
-    if (rdb->synced && rdb->st.history_from
+    if (rdb->synced && rdb->st.history_from && ngx_litestream_kind->txid
         && rdb->st.last_sync_at > rdb->st.history_to)
     {
         rdb->st.history_to = rdb->st.last_sync_at;

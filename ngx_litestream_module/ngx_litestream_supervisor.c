@@ -523,6 +523,10 @@ ngx_litestream_take_over(void)
         return;
     }
 
+    if (ngx_litestream_sup->version[0]) {
+        (void) ngx_litestream_kind_set(ngx_litestream_sup->version);
+    }
+
     ngx_litestream_memory_load();
     ngx_litestream_sweep();
 
@@ -573,6 +577,8 @@ ngx_litestream_take_over(void)
 
     if (ngx_litestream_sup->version[0]) {
         ngx_litestream_sup->checked = 1;
+
+        ngx_litestream_kind_say();
         ngx_litestream_place_all();
         ngx_litestream_verify_all();
         ngx_litestream_point_all();

@@ -79,6 +79,24 @@ typedef struct ngx_litestream_rgroup_s  ngx_litestream_rgroup_t;
 typedef struct ngx_litestream_guard_s   ngx_litestream_guard_t;
 typedef struct ngx_litestream_listing_s  ngx_litestream_listing_t;
 typedef struct ngx_litestream_rdir_s    ngx_litestream_rdir_t;
+typedef struct ngx_litestream_old_s     ngx_litestream_old_t;
+
+
+/* of Litestream 0.3: generation, and index << 32 | offset of a WAL in it */
+
+typedef struct {
+    uint64_t                     generation;   /* 0: none */
+    uint64_t                     at;
+} ngx_litestream_old_pos_t;
+
+
+/* the newest that was seen in a replica, and the file that was replicated */
+
+typedef struct {
+    ngx_litestream_old_pos_t     pos;
+    uint64_t                     dev;
+    uint64_t                     ino;
+} ngx_litestream_old_memory_t;
 
 
 /* a child process of the supervisor, reaped by ngx_litestream_reap() */
@@ -149,12 +167,18 @@ typedef struct {
     uint32_t                     meta;    /* has a meta directory */
     uint32_t                     torn;    /* its WAL has lost commits */
     uint32_t                     index;   /* of an item */
+    uint64_t                     newer;   /* LTX files where 0.3 is to be */
+    uint32_t                     old_torn;
+    uint32_t                     pad;
+    ngx_litestream_old_pos_t     old;     /* newest in the replica */
+    ngx_litestream_old_pos_t     old_local;
     uint32_t                     ms[6];
     char                         text[1024];
 } ngx_litestream_job_msg_t;
 
 
 typedef void (*ngx_litestream_job_pt)(ngx_litestream_job_t *job);
+typedef void (*ngx_litestream_line_pt)(void *data, char *line);
 typedef void (*ngx_litestream_job_msg_pt)(ngx_litestream_job_t *job,
     ngx_litestream_job_msg_t *msg);
 
@@ -168,6 +192,8 @@ struct ngx_litestream_job_s {
     int                          fd;      /* the job's end, in the job */
     pid_t                        child;   /* that it runs, in the job */
     ngx_event_t                  timer;
+    ngx_litestream_line_pt       line;    /* in the job: of a program's out */
+    void                        *line_data;
     ngx_msec_t                   timeout; /* without a message, 0: none */
     ngx_litestream_job_pt        prepare; /* in the job, still root */
     ngx_litestream_job_pt        run;     /* in the job */
@@ -250,6 +276,8 @@ struct ngx_litestream_waiter_s {
     void                        *data;
     ngx_msec_t                   start;
     ngx_msec_t                   deadline;    /* ngx_current_msec */
+    uint64_t                     asked;       /* CLOCK_MONOTONIC, ms */
+    ngx_litestream_old_pos_t     end;         /* of what it waits for */
     uint64_t                     ticket;
 };
 
@@ -283,6 +311,8 @@ struct ngx_litestream_rdb_s {
     uint64_t                     restored_txid;
     uint64_t                     restored_dev;
     uint64_t                     restored_ino;
+
+    ngx_litestream_old_memory_t  old;         /* kept there, too */
 
     /* syncs: one in flight, one generation waiting */
 
@@ -338,6 +368,7 @@ struct ngx_litestream_rgroup_s {
     ngx_litestream_guard_t      *keeper;  /* one that keeps its locks */
     ngx_uint_t                   joining; /* databases that are so */
     ngx_uint_t                   parting;
+    ngx_litestream_old_t        *old;     /* of Litestream 0.3, or NULL */
 
     ngx_connection_t            *log;     /* read end of the log pipe */
     size_t                       line_len;
@@ -571,6 +602,7 @@ void ngx_litestream_placed(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_place(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_db_error(ngx_litestream_rdb_t *rdb, const char *fmt, ...);
 void ngx_litestream_fail(ngx_litestream_job_t *job, const char *fmt, ...);
+void ngx_litestream_what(char *buf, size_t size, uint64_t txid);
 void ngx_litestream_when(char *buf, size_t size, int64_t ms);
 void ngx_litestream_retry(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_retry_handler(ngx_event_t *ev);
@@ -599,6 +631,7 @@ void ngx_litestream_place_prepare(ngx_litestream_job_t *job);
 void ngx_litestream_check(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_recheck(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_check_run(ngx_litestream_job_t *job);
+void ngx_litestream_compare(ngx_litestream_job_t *job);
 void ngx_litestream_check_judge(ngx_litestream_rdb_t *rdb,
     ngx_litestream_job_msg_t *res, ngx_int_t rc);
 
@@ -774,6 +807,13 @@ void ngx_litestream_sync_init(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_sync(ngx_litestream_rdb_t *rdb,
     ngx_litestream_waiter_t *w);
 void ngx_litestream_sync_cancel(ngx_litestream_waiter_t *w);
+void ngx_litestream_synced(ngx_litestream_rdb_t *rdb, uint64_t txid,
+    int64_t at);
+void ngx_litestream_unsynced(ngx_litestream_rdb_t *rdb, char *error);
+void ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc,
+    uint64_t txid, char *error);
+ngx_uint_t ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb,
+    char *error);
 void ngx_litestream_sync_up(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_probe(ngx_litestream_rgroup_t *rg);
@@ -955,7 +995,8 @@ typedef enum {
     NGX_LITESTREAM_VANISHED,      /* the replica held something once */
     NGX_LITESTREAM_MADE_ANEW,     /* not the database that was replicated */
     NGX_LITESTREAM_TORN,          /* commits that were replicated are gone */
-    NGX_LITESTREAM_GONE           /* nothing here, a backup there */
+    NGX_LITESTREAM_GONE,          /* nothing here, a backup there */
+    NGX_LITESTREAM_NEWER          /* of 0.5, where 0.3 is to replicate */
 } ngx_litestream_check_e;
 
 ngx_litestream_check_e ngx_litestream_check_verdict(
@@ -983,6 +1024,48 @@ typedef enum {
 
 ngx_litestream_restore_e ngx_litestream_restore_verdict(
     ngx_litestream_restore_facts_t *f);
+
+/*
+ * ngx_litestream_kind.c: what differs between the Litestreams.  yaml: as
+ * ngx_litestream_yaml_write(); list, restore, check: in jobs; judge: the
+ * verdict, which has been told unless it is NGX_LITESTREAM_GO.
+ */
+
+typedef struct {
+    char                        *name;
+    ngx_uint_t                   control; /* it has a control socket */
+    ngx_uint_t                   guard;   /* its starts need one */
+    ngx_uint_t                   txid;    /* transactions have numbers */
+    char                        *files;   /* what replicas consist of */
+    char                        *none;    /* said when there is no backup */
+
+    ngx_int_t                  (*yaml)(ngx_pool_t *pool,
+                                     ngx_litestream_conf_t *lcf,
+                                     ngx_litestream_group_t *group,
+                                     u_char *use, ngx_uint_t mask,
+                                     ngx_str_t *out);
+    ngx_int_t                  (*list)(ngx_litestream_job_t *job,
+                                     ngx_litestream_list_t *list);
+    ngx_int_t                  (*restore)(ngx_litestream_job_t *job, char *to,
+                                     ngx_litestream_tick_pt tick,
+                                     ngx_litestream_run_t *run);
+    void                       (*check)(ngx_litestream_job_t *job);
+    ngx_litestream_check_e     (*judge)(ngx_litestream_rdb_t *rdb,
+                                     ngx_litestream_job_msg_t *res);
+} ngx_litestream_kind_t;
+
+
+extern ngx_litestream_kind_t  *ngx_litestream_kind;
+
+ngx_int_t ngx_litestream_kind_set(char *version);
+void ngx_litestream_kind_say(void);
+
+/* those of Litestream 0.5: ngx_litestream_restore.c, _check.c */
+
+ngx_int_t ngx_litestream_restore(ngx_litestream_job_t *job, char *to,
+    ngx_litestream_tick_pt tick, ngx_litestream_run_t *run);
+ngx_litestream_check_e ngx_litestream_judge(ngx_litestream_rdb_t *rdb,
+    ngx_litestream_job_msg_t *res);
 
 /* state × event of a group's child: the next state, docs/supervision.md */
 

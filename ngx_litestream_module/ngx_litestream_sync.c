@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_litestream_supervisor.h"
+#include "ngx_litestream_old.h"
 
 
 static void ngx_litestream_sync_start(ngx_litestream_rdb_t *rdb);
@@ -22,10 +22,6 @@ static void ngx_litestream_sync_done(ngx_litestream_call_t *call);
 static ngx_int_t ngx_litestream_sync_value(void *data, ngx_uint_t depth,
     ngx_str_t *key, ngx_str_t *value);
 static void ngx_litestream_sync_again(ngx_event_t *ev);
-static void ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc,
-    uint64_t txid, char *error);
-static ngx_uint_t ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb,
-    char *error);
 static void ngx_litestream_probe_done(ngx_litestream_call_t *call);
 static void ngx_litestream_probe_again(ngx_event_t *ev);
 static void ngx_litestream_listed(ngx_litestream_rdb_t *rdb, int64_t at);
@@ -65,9 +61,17 @@ typedef struct {
 void
 ngx_litestream_sync(ngx_litestream_rdb_t *rdb, ngx_litestream_waiter_t *w)
 {
-    ngx_msec_t  wait;
+    ngx_msec_t       wait;
+    struct timespec  ts;
 
     if (w) {
+
+        /* not the time that nginx has cached, which may be a while ago */
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        w->asked = (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+        w->end.generation = 0;
+
         ngx_queue_insert_tail(&rdb->next, &w->queue);
     }
 
@@ -103,6 +107,11 @@ ngx_litestream_sync_cancel(ngx_litestream_waiter_t *w)
 static void
 ngx_litestream_sync_start(ngx_litestream_rdb_t *rdb)
 {
+    if (!ngx_litestream_kind->control) {
+        ngx_litestream_old_sync(rdb);
+        return;
+    }
+
     if (rdb->want.next == NULL) {
         ngx_queue_insert_tail(&rdb->group->want, &rdb->want);
     }
@@ -331,18 +340,7 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
             rdb->ino = rdb->sync_ino;
         }
 
-        rdb->synced = 1;
-        rdb->st.txid = a.txid;
-        rdb->st.last_sync_at = ngx_litestream_now();
-        rdb->st.in_place = 1;
-
-        if (!rdb->fault) {
-            rdb->st.state = NGX_LITESTREAM_DB_REPLICATING;
-            rdb->st.error[0] = '\0';
-        }
-
-        ngx_litestream_memory_seen(rdb, a.txid);
-        ngx_litestream_status_db_write(rdb);
+        ngx_litestream_synced(rdb, a.txid, ngx_litestream_now());
 
         ngx_queue_init(&waiters);
 
@@ -361,20 +359,7 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
             ngx_litestream_guard_release(rdb);
         }
 
-        if (!rdb->fault && rdb->st.state != NGX_LITESTREAM_DB_NEW) {
-
-            /* one that has been synced turns to "lagging" by itself */
-
-            if (!rdb->synced && rg->state == NGX_LITESTREAM_UP
-                && ngx_current_msec - rg->since > NGX_LITESTREAM_SETTLE)
-            {
-                rdb->st.state = NGX_LITESTREAM_DB_ERROR;
-            }
-
-            ngx_litestream_copy(rdb->st.error, sizeof(rdb->st.error),
-                                (u_char *) a.text, ngx_strlen(a.text));
-            ngx_litestream_status_db_write(rdb);
-        }
+        ngx_litestream_unsynced(rdb, a.text);
 
         /* errors pass, e.g. at a start; who waits has time left */
 
@@ -400,7 +385,63 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
 }
 
 
-static void
+/*
+ * All that was committed before "at" (ms since 1970) is in the replica; txid:
+ * how far that is, 0: it has no number.  Supervisor.
+ */
+
+void
+ngx_litestream_synced(ngx_litestream_rdb_t *rdb, uint64_t txid, int64_t at)
+{
+    rdb->synced = 1;
+    rdb->st.txid = txid;
+    rdb->st.last_sync_at = at;
+    rdb->st.in_place = 1;
+
+    if (!rdb->fault) {
+        rdb->st.state = NGX_LITESTREAM_DB_REPLICATING;
+        rdb->st.error[0] = '\0';
+    }
+
+    if (txid) {
+        rdb->old.pos.generation = 0;
+        ngx_litestream_memory_seen(rdb, txid);
+    }
+
+    ngx_litestream_status_db_write(rdb);
+}
+
+
+/* a sync has failed, it will be tried again; error is redacted */
+
+void
+ngx_litestream_unsynced(ngx_litestream_rdb_t *rdb, char *error)
+{
+    ngx_litestream_rgroup_t  *rg;
+
+    if (rdb->fault || rdb->st.state == NGX_LITESTREAM_DB_NEW) {
+        return;
+    }
+
+    rg = rdb->group;
+
+    /* one that has been synced turns to "lagging" by itself */
+
+    if (!rdb->synced && rg->state == NGX_LITESTREAM_UP
+        && ngx_current_msec - rg->since > NGX_LITESTREAM_SETTLE)
+    {
+        rdb->st.state = NGX_LITESTREAM_DB_ERROR;
+    }
+
+    ngx_litestream_copy(rdb->st.error, sizeof(rdb->st.error), (u_char *) error,
+                        ngx_strlen(error));
+    ngx_litestream_status_db_write(rdb);
+}
+
+
+/* in the supervisor: all of them, at once */
+
+void
 ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc, uint64_t txid,
     char *error)
 {
@@ -422,7 +463,7 @@ ngx_litestream_sync_answer(ngx_queue_t *waiters, ngx_int_t rc, uint64_t txid,
  * nothing is under way that could change it; returns how many go on waiting.
  */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_litestream_sync_expire(ngx_litestream_rdb_t *rdb, char *error)
 {
     ngx_uint_t                n, hopeless;
@@ -568,6 +609,14 @@ ngx_litestream_sync_down(ngx_litestream_rgroup_t *rg)
 void
 ngx_litestream_probe(ngx_litestream_rgroup_t *rg)
 {
+    if (!ngx_litestream_kind->control) {
+
+        /* its log tells when it is up */
+
+        ngx_litestream_old_start(rg);
+        return;
+    }
+
     if (rg->state != NGX_LITESTREAM_STARTING || rg->polling) {
         return;
     }
@@ -620,6 +669,11 @@ ngx_litestream_probe_done(ngx_litestream_call_t *call)
 void
 ngx_litestream_poll(ngx_litestream_rgroup_t *rg)
 {
+    if (!ngx_litestream_kind->control) {
+        ngx_litestream_old_poll(rg);
+        return;
+    }
+
     if (rg->state != NGX_LITESTREAM_UP) {
         return;
     }

@@ -79,21 +79,19 @@ ngx_litestream_version_run(ngx_litestream_job_t *job)
         p++;
     }
 
-    if (sscanf(p, "%u.%u.%u", &major, &minor, &patch) == 3) {
-
-        /* 0.5.6 and 0.5.7 freeze silently */
-
-        if (major == 0 && (minor < 5 || (minor == 5 && patch < 8))) {
-            (void) snprintf(job->result.text, sizeof(job->result.text),
-                            "\"%s\" is Litestream %.40s, 0.5.8 or newer is "
-                            "needed", argv[0], p);
-            return;
-        }
-
-    } else if (strstr(p, "development build") == NULL) {
+    if (sscanf(p, "%u.%u.%u", &major, &minor, &patch) != 3
+        && strstr(p, "development build") == NULL)
+    {
         (void) snprintf(job->result.text, sizeof(job->result.text),
                         "\"%s version\" says \"%.100s\": is it Litestream?",
                         argv[0], p);
+        return;
+    }
+
+    if (ngx_litestream_kind_set(p) != NGX_OK) {
+        (void) snprintf(job->result.text, sizeof(job->result.text),
+                        "\"%s\" is Litestream %.40s, 0.5.8 or newer is "
+                        "needed, or 0.3.13", argv[0], p);
         return;
     }
 
@@ -142,8 +140,16 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
                         (u_char *) job->result.text,
                         ngx_strlen(job->result.text));
 
+    (void) ngx_litestream_kind_set(ngx_litestream_sup->version);
+
     for (i = 0; i < ngx_litestream_sup->conf->groups.nelts; i++) {
         rg = &ngx_litestream_sup->rgroups[i];
+
+        /* written for the newest, before it was known which one it is */
+
+        if (!ngx_litestream_kind->control && rg->files) {
+            rg->files = (ngx_litestream_group_files(rg) == NGX_OK);
+        }
 
         ngx_memcpy(rg->st.version, ngx_litestream_sup->version,
                    sizeof(rg->st.version));

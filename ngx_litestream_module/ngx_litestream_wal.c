@@ -149,9 +149,10 @@ ngx_litestream_wal_anew(char *ltx, char *wal, u_char *salts)
 ngx_int_t
 ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end)
 {
-    int       fd;
-    ssize_t   n;
-    uint64_t  offset, size;
+    int          fd;
+    ssize_t      n;
+    uint64_t     offset, size;
+    struct stat  st;
 
     fd = open(ltx, O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
     if (fd == -1) {
@@ -159,6 +160,23 @@ ngx_litestream_wal_ltx(char *ltx, u_char *l, uint64_t *end)
     }
 
     n = read(fd, l, NGX_LITESTREAM_LTX_HEADER);
+
+    if (n >= NGX_LITESTREAM_WAL_HEADER
+        && (ngx_litestream_be32(l) & ~1u) == NGX_LITESTREAM_WAL_MAGIC
+        && fstat(fd, &st) == 0)
+    {
+        /* of Litestream 0.3: a copy of the WAL, as far as it has read it */
+
+        (void) close(fd);
+
+        size = NGX_LITESTREAM_WAL_FRAME + ngx_litestream_be32(&l[8]);
+        *end = NGX_LITESTREAM_WAL_HEADER
+               + (st.st_size - NGX_LITESTREAM_WAL_HEADER) / size * size;
+
+        ngx_memmove(&l[64], &l[16], 8);
+
+        return NGX_OK;
+    }
 
     (void) close(fd);
 

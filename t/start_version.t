@@ -50,11 +50,13 @@ my $replica = $t->db_dir('replica');
 
 # too old: with a database that is present, too, since it would be replicated
 
-for my $version (qw/ 0.3.13 v0.3.13 0.4.0 0.5.0 0.5.7 v0.5.6 /) {
+my $needed = '0.5.8 or newer is needed, or 0.3.13';
+
+for my $version (qw/ 0.3.12 v0.3.9 0.4.0 0.5.0 0.5.7 v0.5.6 /) {
     my $number = $version =~ s/^v//r;
 
     refused($version,
-        qr/"\Q$bin\E" is Litestream \Q$number\E, 0\.5\.8 or newer/,
+        qr/"\Q$bin\E" is Litestream \Q$number\E, \Q$needed\E/,
         "version $version");
 }
 

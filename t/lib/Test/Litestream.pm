@@ -24,7 +24,7 @@ use strict;
 use base qw/ Exporter /;
 
 use Cwd qw/ abs_path /;
-use File::Basename qw/ dirname /;
+use File::Basename qw/ basename dirname /;
 use File::Copy qw/ copy /;
 use File::Path qw/ remove_tree /;
 use File::Temp qw/ tempdir /;
@@ -375,7 +375,7 @@ sub litestream {
     for (my $d = dirname($bin); $d ne '/'; $d = dirname($d)) {
         next if (stat $d)[2] & 0001;
 
-        my $copy = "$self->{testdir}/litestream";
+        my $copy = "$self->{testdir}/" . basename($bin);
 
         unless (-f $copy) {
             copy($bin, $copy) or die "copy($bin) failed: $!\n";
@@ -386,6 +386,24 @@ sub litestream {
     }
 
     return $bin;
+}
+
+
+# Litestream 0.3.13 is what is run from here on, by nginx and by the test; 0:
+# the other one again
+
+sub old {
+    my ($self, $old) = @_;
+
+    $self->{old} = $old // 1;
+    $self->{bin} = $self->{old} ? _path(undef, 'build/litestream-0.3.13')
+        : _path($ENV{TEST_LITESTREAM}, 'build/litestream');
+
+    -x $self->{bin} or die "$self->{bin} was not found: "
+        . "make build/litestream-0.3.13\n";
+
+    $self->{litestream_bin} = $self->litestream;
+    return $self;
 }
 
 

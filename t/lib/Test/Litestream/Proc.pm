@@ -231,7 +231,7 @@ sub config_of {
     }
 
     return { file => $name, paths => \@paths,
-             socket => (grep { /\.sock$/ } @paths)[0] };
+             socket => (grep { /\.sock$/ } @paths)[0] // undef };
 }
 
 
@@ -265,7 +265,7 @@ sub foreign_fds {
     my (%shared, %one, @bad);
 
     for (map { fds($_) } grep { $_ != $pid } @nginx) {
-        $shared{$_->{target}} = 1 if $_->{target} =~ /^socket:/;
+        $shared{$_->{target}} = 1 if $_->{target} =~ /^(socket|pipe):/;
     }
 
     my @fds = fds($pid);
@@ -277,7 +277,8 @@ sub foreign_fds {
         $name =~ s/ \(deleted\)$//;
 
         my $ok = $fd == 0 ? $name eq '/dev/null'
-            : $fd <= 2 || $name =~ /^pipe:/ ? $log{$name}
+            : $fd <= 2 ? $log{$name}
+            : $name =~ /^pipe:/ ? $log{$name} || !$shared{$name}
             : $name =~ /^anon_inode:\[(eventpoll|eventfd)\]/ ? !$one{$1}++
             : $name =~ /^anon_inode:\[?(inotify|pidfd)/ ? 1
             : $name =~ /^socket:\[(\d+)\]/

@@ -154,8 +154,13 @@ sub restore_count {
     my $t = $self->{test};
     my %keys = $self->replica($path);
 
+    # as Litestream 0.3 has it
+
+    $keys{type} =~ s/^gs$/gcs/ if $t->{old};
+
     my $yml = $t->write_file("restore-$self->{n}.yml", join "\n",
-        'dbs:', '  - path: /nonexistent/db.sqlite3', '    replica:',
+        'dbs:', '  - path: /nonexistent/db.sqlite3',
+        $t->{old} ? "    replicas:\n    -" : '    replica:',
         (map { "      $_: \"$keys{$_}\"" } sort keys %keys), '');
 
     return Test::Litestream::DB->new('/nonexistent/db.sqlite3')->restore_count(
