@@ -105,8 +105,9 @@ ngx_http_litestream_api_dbs(ngx_conf_t *cf, ngx_litestream_conf_t *lcf,
  * What GET config answers in a location that shows these databases: their
  * part of the generated files, secrets masked.  Locations that show the same
  * ones share it.  One text is for Litestream 0.5, the next for 0.3; they are
- * the configuration's, workers only send them.  NULL: no memory, or a value cannot be written, which has been logged.  Any
- * process that reads the configuration, does not block.
+ * the configuration's, workers only send them.  NULL: no memory, or a value
+ * cannot be written, which has been logged.  Any process that reads the
+ * configuration, does not block.
  */
 
 ngx_str_t *
