@@ -106,6 +106,7 @@ typedef struct {
     int                             follow;
     int                             dry_run;
     int                             force;
+    int                             old;
     int                             if_db_not_exists;
     int                             if_replica_exists;
 } cli_options_t;
@@ -322,6 +323,10 @@ void cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc,
     char *text, size_t size);
 char *cli_line_last(cli_buffer_t *b, const char *text);
 int cli_litestream_version(char *bin, char **env, char *text, size_t size);
+
+/* CLI_YES: it is 0.3 and has told of an error, whatever its code: cli_old.c */
+
+int cli_old_error(cli_run_t *run, char *text, size_t size);
 
 /* what its JSON says: cli_held.c */
 

@@ -30,7 +30,7 @@ int
 cli_install(cli_options_t *o)
 {
     int        n, status;
-    char      *argv[10], dest[PATH_MAX], from[PATH_MAX];
+    char      *argv[12], dest[PATH_MAX], from[PATH_MAX];
     pid_t      pid;
     sigset_t   all, old;
 
@@ -49,6 +49,11 @@ cli_install(cli_options_t *o)
     argv[n++] = (char *) "nginx-litestream";
     argv[n++] = (char *) "-o";
     argv[n++] = dest;
+
+    if (o->old) {
+        argv[n++] = (char *) "-version";
+        argv[n++] = (char *) "0.3.13";
+    }
 
     if (o->from) {
         argv[n++] = (char *) "-from";

