@@ -83,6 +83,12 @@ ngx_litestream_node_t *ngx_litestream_base_link(ngx_pool_t *pool,
     ngx_litestream_node_t **list, ngx_litestream_node_t *node);
 ngx_litestream_node_t *ngx_litestream_base_named(ngx_litestream_node_t *list,
     ngx_str_t *name);
+
+/* ngx_litestream_base_replica.c */
+
+ngx_int_t ngx_litestream_base_replica(ngx_litestream_parse_t *parse,
+    ngx_litestream_base_t *base, ngx_litestream_base_db_t *bdb,
+    ngx_litestream_node_t *map);
 ngx_uint_t ngx_litestream_base_is_param(ngx_litestream_node_t *node,
     ngx_uint_t kind);
 
