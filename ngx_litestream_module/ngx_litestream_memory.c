@@ -24,17 +24,24 @@ typedef struct {
     uint64_t                     dev;
     uint64_t                     ino;
     ngx_litestream_old_memory_t  old;
-    u_char                      *text;    /* alias and URL, as in the file */
+    u_char                      *text;    /* its fields, as in the file */
 } ngx_litestream_memory_t;
 
 
 static void ngx_litestream_memory_take(ngx_litestream_rdb_t *rdb,
     ngx_litestream_memory_t *m);
-static size_t ngx_litestream_memory_alias(u_char *text, u_char *alias,
-    size_t size);
+static size_t ngx_litestream_memory_field(u_char *text, ngx_uint_t field,
+    u_char *buf, size_t size);
 static void ngx_litestream_memory_text(FILE *fp, ngx_str_t *text);
 static void ngx_litestream_memory_run(ngx_litestream_job_t *job);
 static void ngx_litestream_memory_done(ngx_litestream_job_t *job);
+
+
+/* the fields for people */
+
+#define NGX_LITESTREAM_MEMORY_ALIAS  0
+#define NGX_LITESTREAM_MEMORY_URL    1
+#define NGX_LITESTREAM_MEMORY_PATH   2
 
 
 static ngx_array_t   *ngx_litestream_memory_other;
@@ -44,7 +51,7 @@ static ngx_msec_t     ngx_litestream_memory_at;
 /*
  * STATE/replicas, one line a database: the replica's id, the newest TXID seen
  * there and when (ms), the TXID, device and inode of the last restore, and
- * for people the alias and the replica.
+ * for people the alias, the replica and the database.
  */
 
 void
@@ -52,7 +59,7 @@ ngx_litestream_memory_load(void)
 {
     int                       n;
     FILE                     *fp;
-    char                      line[4096];
+    char                      line[3 * NGX_MAX_PATH + 4096];
     size_t                    len;
     ngx_uint_t                i, known;
     long long                 at;
@@ -215,8 +222,9 @@ ngx_litestream_memory_next(ngx_litestream_dir_t *dir, ngx_uint_t *n,
             continue;
         }
 
-        len = ngx_litestream_memory_alias(other[i].text, alias,
-                                          sizeof(alias));
+        len = ngx_litestream_memory_field(other[i].text,
+                                          NGX_LITESTREAM_MEMORY_ALIAS,
+                                          alias, sizeof(alias));
 
         if (len <= skip || len - skip > size || alias[skip - 1] != '/'
             || ngx_memcmp(alias, dir->db->alias.data, skip - 1) != 0
@@ -249,13 +257,82 @@ ngx_litestream_memory_forget(ngx_uint_t n)
 }
 
 
-/* up to the first blank; what cannot stand there is %HH; 0: too long */
+/*
+ * Where a database was replicated to before its alias or its replica was
+ * changed: the URL in buf, of at most size bytes, and until when, ms.
+ * NGX_DECLINED: it is not known to have been anywhere else.  Supervisor, and
+ * its jobs.
+ */
+
+ngx_int_t
+ngx_litestream_memory_moved(ngx_litestream_db_t *db, u_char *buf, size_t size,
+    int64_t *at)
+{
+    size_t                    len;
+    u_char                    path[NGX_MAX_PATH];
+    ngx_uint_t                i;
+    ngx_litestream_memory_t  *other, *last;
+
+    if (ngx_litestream_memory_other == NULL) {
+        return NGX_DECLINED;
+    }
+
+    last = NULL;
+    other = ngx_litestream_memory_other->elts;
+
+    for (i = 0; i < ngx_litestream_memory_other->nelts; i++) {
+
+        if (other[i].id == 0 || other[i].seen == 0
+            || (last && last->at > other[i].at))
+        {
+            continue;
+        }
+
+        len = ngx_litestream_memory_field(other[i].text,
+                                          NGX_LITESTREAM_MEMORY_PATH,
+                                          path, sizeof(path));
+
+        if (len == db->path.len
+            && ngx_memcmp(path, db->path.data, len) == 0)
+        {
+            last = &other[i];
+        }
+    }
+
+    if (last == NULL) {
+        return NGX_DECLINED;
+    }
+
+    len = ngx_litestream_memory_field(last->text, NGX_LITESTREAM_MEMORY_URL,
+                                      buf, size - 1);
+    buf[len] = '\0';
+    *at = last->at;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Fields end at a blank; what cannot stand in one is %HH.  Its length in buf,
+ * 0: it is not there, or too long.
+ */
 
 static size_t
-ngx_litestream_memory_alias(u_char *text, u_char *alias, size_t size)
+ngx_litestream_memory_field(u_char *text, ngx_uint_t field, u_char *buf,
+    size_t size)
 {
     size_t     n;
     ngx_int_t  ch;
+
+    while (field--) {
+        text = (u_char *) ngx_strchr(text, ' ');
+
+        if (text == NULL) {
+            return 0;
+        }
+
+        text++;
+    }
 
     for (n = 0; *text && *text != ' '; n++) {
 
@@ -271,12 +348,12 @@ ngx_litestream_memory_alias(u_char *text, u_char *alias, size_t size)
                 return 0;
             }
 
-            alias[n] = (u_char) ch;
+            buf[n] = (u_char) ch;
             text += 3;
             continue;
         }
 
-        alias[n] = *text++;
+        buf[n] = *text++;
     }
 
     return n;
@@ -400,6 +477,8 @@ ngx_litestream_memory_run(ngx_litestream_job_t *job)
         ngx_litestream_memory_text(fp, &rdb->db->alias);
         (void) fputc(' ', fp);
         ngx_litestream_memory_text(fp, &rdb->db->replica->url);
+        (void) fputc(' ', fp);
+        ngx_litestream_memory_text(fp, &rdb->db->path);
         (void) fputc('\n', fp);
     }
 

@@ -345,8 +345,9 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 {
     int                              fd;
     char                             name[4600], text[512];
+    char                             when[64];
     char                            *temp;
-    int64_t                          avail;
+    int64_t                          avail, at;
     ngx_int_t                        rc;
     ngx_uint_t                       n, empty;
     struct stat                      st, made;
@@ -366,6 +367,7 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     job->result.total = -1;
     empty = 0;
+    at = 0;
 
     if (job->in.rc != NGX_OK) {
         ngx_litestream_fail(job, "%s", job->in.text);
@@ -443,6 +445,14 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
 
     if (list.files == 0) {
         facts.sibling = ngx_litestream_sibling(db, name, sizeof(name));
+
+        if (!facts.sibling
+            && ngx_litestream_memory_moved(db, (u_char *) name, sizeof(name),
+                                           &at)
+               == NGX_OK)
+        {
+            facts.moved = 1;
+        }
 
     } else {
 
@@ -529,6 +539,15 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
                             "holds a backup: did you mean replica=file://%.400s"
                             " ? (if this database is really new: restore=off)",
                             (char *) db->replica->url.data, name, name);
+        return;
+
+    case NGX_LITESTREAM_MOVED:
+        ngx_litestream_when(when, sizeof(when), at);
+        ngx_litestream_fail(job, "replica \"%s\" holds no backup, but this "
+                            "database was replicated to \"%.400s\" until %s: "
+                            "was its alias or replica changed? (if it is to "
+                            "begin anew: restore=off)",
+                            (char *) db->replica->url.data, name, when);
         return;
 
     case NGX_LITESTREAM_BROKEN:

@@ -708,6 +708,8 @@ void ngx_litestream_memory_seen(ngx_litestream_rdb_t *rdb, uint64_t txid);
 void ngx_litestream_memory_known(ngx_litestream_rdb_t *rdb);
 size_t ngx_litestream_memory_next(ngx_litestream_dir_t *dir, ngx_uint_t *n,
     u_char *path, size_t size);
+ngx_int_t ngx_litestream_memory_moved(ngx_litestream_db_t *db, u_char *buf,
+    size_t size, int64_t *at);
 void ngx_litestream_memory_forget(ngx_uint_t n);
 
 /* ngx_litestream_job.c */
@@ -1010,6 +1012,7 @@ typedef struct {
     unsigned                     none:1;  /* said: no matching backup … */
     unsigned                     required:1;
     unsigned                     sibling:1;
+    unsigned                     moved:1; /* it was replicated elsewhere */
 } ngx_litestream_restore_facts_t;
 
 typedef enum {
@@ -1018,6 +1021,7 @@ typedef enum {
     NGX_LITESTREAM_BROKEN,        /* files, but no backup of them */
     NGX_LITESTREAM_WAS_FULL,      /* empty but seen full before */
     NGX_LITESTREAM_ELSEWHERE,     /* empty, a sibling is not */
+    NGX_LITESTREAM_MOVED,         /* never held it, another replica did */
     NGX_LITESTREAM_REQUIRED,      /* proven new, but restore=required */
     NGX_LITESTREAM_UNKNOWN        /* the restore failed */
 } ngx_litestream_restore_e;

@@ -414,6 +414,10 @@ ngx_litestream_restore_verdict(ngx_litestream_restore_facts_t *f)
         return NGX_LITESTREAM_ELSEWHERE;
     }
 
+    if (f->moved) {
+        return NGX_LITESTREAM_MOVED;
+    }
+
     return f->required ? NGX_LITESTREAM_REQUIRED : NGX_LITESTREAM_PROVEN_NEW;
 }
 

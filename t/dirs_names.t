@@ -153,7 +153,7 @@ is(scalar(@lines = $t->read_log(qr/\e/)), 0, 'no escape sequence');
 
 $t->quit();
 
-is(scalar(my @seen = grep { m!^\S+ \S+ \S+ \S+ \S+ \S+ t/\S+ file://\S+$! }
+is(scalar(my @seen = grep { m!^(?:\S+ ){6}t/\S+ file://\S+ /\S+$! }
     split /\n/, $t->read_file('s/replicas')), scalar @good,
     'the memory of replicas');
 

@@ -42,6 +42,10 @@ ok($t->stop(), 'stop');
 
 $db->remove();
 
+# a machine that has never seen the backup, else it were known where it is
+
+$t->command('rm', "$dir/s/replicas");
+
 # an old backup, of Litestream 0.3: nothing can be listed there
 
 $t->as_user($db->user, 'mkdir', '-p',
