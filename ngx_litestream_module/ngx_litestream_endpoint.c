@@ -36,6 +36,12 @@ static ngx_int_t ngx_litestream_endpoint_tls(ngx_litestream_db_t *db,
 static ngx_litestream_hint_t  ngx_litestream_hints[] = {
     { "NoSuchBucket", "create the bucket, or check \"region\" and "
                       "\"endpoint\"" },
+    { "InvalidAccessKeyId", "check LITESTREAM_ACCESS_KEY_ID or "
+                            "\"access_key_id\"" },
+    { "SignatureDoesNotMatch", "check LITESTREAM_SECRET_ACCESS_KEY or "
+                               "\"secret_access_key\"" },
+    { "no EC2 IMDS role", "set LITESTREAM_ACCESS_KEY_ID and "
+                          "LITESTREAM_SECRET_ACCESS_KEY" },
     { "ContainerNotFound", "create the container, or check the account" },
     { "bucket doesn't exist", "create the bucket" },
     { NULL, NULL }

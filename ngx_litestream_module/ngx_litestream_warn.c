@@ -20,6 +20,8 @@ typedef struct {
 } ngx_litestream_fs_t;
 
 
+static ngx_uint_t ngx_litestream_keyless(ngx_litestream_replica_t *replica,
+    ngx_litestream_vars_t *vars);
 static char *ngx_litestream_fs_remote(u_char *path);
 static ngx_int_t ngx_litestream_fs_nearest(ngx_pool_t *pool, ngx_str_t *path,
     ngx_file_info_t *fi);
@@ -60,8 +62,9 @@ void
 ngx_litestream_db_warn(ngx_litestream_parse_t *parse, ngx_litestream_db_t *db,
     ngx_http_litestream_said_t *said, ngx_http_litestream_said_t *replica)
 {
-    char             *name;
-    ngx_file_info_t   fi, di;
+    char                   *name;
+    ngx_file_info_t         fi, di;
+    ngx_litestream_vars_t  *vars;
 
     name = ngx_litestream_fs_remote(db->dir.data);
 
@@ -73,8 +76,22 @@ ngx_litestream_db_warn(ngx_litestream_parse_t *parse, ngx_litestream_db_t *db,
                                  "disk", &db->alias, name, &db->dir);
     }
 
+    vars = said->vars;
+
     if (replica) {
         said = replica;
+    }
+
+    if (!said->warned && ngx_litestream_keyless(db->replica, vars)) {
+
+        said->warned = 1;
+
+        ngx_litestream_said_warn(parse->cf->log, said,
+                                 "no key is said for replica \"%V\": set "
+                                 "LITESTREAM_ACCESS_KEY_ID and "
+                                 "LITESTREAM_SECRET_ACCESS_KEY by "
+                                 "\"litestream_env_file\"",
+                                 &db->replica->url);
     }
 
     /* one that is only read is somebody else's concern */
@@ -98,6 +115,43 @@ ngx_litestream_db_warn(ngx_litestream_parse_t *parse, ngx_litestream_db_t *db,
                              "replica \"%V\" is on the file system of "
                              "database \"%V\" itself: both would be lost "
                              "together", &db->replica->url, &db->alias);
+}
+
+
+/*
+ * Elsewhere than at Amazon there is no role that Litestream could take, and
+ * what it says of that at last speaks of Amazon's machines.
+ */
+
+static ngx_uint_t
+ngx_litestream_keyless(ngx_litestream_replica_t *replica,
+    ngx_litestream_vars_t *vars)
+{
+    char         **name;
+
+    static char   *names[] = {
+        "LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        NULL
+    };
+
+    if (ngx_strcmp(replica->type.data, "s3") != 0
+        || ngx_litestream_replica_key(replica, "access-key-id")
+        || ngx_strstr(replica->endpoint.data, "amazonaws.com"))
+    {
+        return 0;
+    }
+
+    for (name = names; *name; name += 2) {
+        if (ngx_litestream_vars_get(vars, name[0], name[1])) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

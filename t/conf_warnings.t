@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
 # What is taken with a warning: a database on a network file system, a replica
-# on the file system of its database.  Each is said with file and line, that
-# of a replica once, and in "nginx -t" as well as at a start.
+# on the file system of its database, one on S3 without a key.  Each is said
+# with file and line, that of a replica once, and in "nginx -t" as well as at a
+# start.
 
 use warnings;
 use strict;
@@ -16,7 +17,7 @@ use File::Path qw/ remove_tree /;
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3 cc/)->plan(29);
+    ->has_daemon(qw/litestream sqlite3 cc/)->plan(37);
 
 my $dir = $t->testdir;
 
@@ -86,6 +87,36 @@ is(join('', @said), '', 'another file system');
 
 is(scalar @said, 1, 'one of two');
 like($said[0], qr/database "four"/, 'which one');
+
+# a key that is not there, which must not be one of Amazon's machines
+
+my $s3 = $config
+    =~ s!file:\S+/own!s3://b/own?endpoint=https://s.example!r
+    =~ s!file:\S+/no/such/replica!s3://b/p endpoint=https://s.example!r;
+
+my @keys = qw/ ACCESS_KEY_ID=k SECRET_ACCESS_KEY=s /;
+
+@said = warnings_of($s3);
+
+is(scalar @said, 2, 'no key: each replica once');
+like($said[0], qr!no key is said for replica "s3://b/p/one".*env_file!,
+    'no key');
+like($said[0], place(qr/litestream_replica/), 'its place');
+like($said[1], qr!replica "s3://b/own!, 'replica=');
+
+is(join('', keyless($s3 =~ s!.endpoint=https://s.example!!gr)), '',
+    'at Amazon');
+unlike(join('', keyless($s3 =~ s!(p endpoint.*);!$1 @{[map { lc } @keys]};!r)),
+    qr!s3://b/p!, 'a parameter');
+is(join('', keyless($s3 =~ s!(?=litestream_replica)!
+    join ' ', map { "litestream_env AWS_$_;\n" } @keys !er)), '',
+    'a variable');
+
+@said = keyless($s3 =~ s!(?=litestream_db four)!
+    join ' ', map { "litestream_env LITESTREAM_$_;\n" } @keys !er);
+
+like(join('', @said), qr!^[^\n]*"s3://b/p/one"[^\n]*$!,
+    'a variable of a site');
 
 # a network file system: what statfs() says is put into its mouth
 
@@ -193,6 +224,9 @@ sub warnings_of {
     return 'refused' if $rc;
     return $err =~ /^(.*\[warn\].*)$/mg;
 }
+
+
+sub keyless { return grep { /refused|no key/ } warnings_of(@_) }
 
 
 sub place {
