@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 use Test::Litestream::Proc qw/ slurp /;
 
-my $t = Test::Litestream->new()->has_daemon(qw/systemd-analyze/)->plan(20);
+my $t = Test::Litestream->new()->has_daemon(qw/systemd-analyze/)->plan(21);
 
 my $dir = $t->testdir;
 my $root = "$dir/root";
@@ -34,6 +34,7 @@ is(slurp("$root/etc/nginx/modules-available/50-mod-litestream.conf"),
     "load_module modules/module.so;\n", 'the file that loads it');
 ok(!-e "$root/etc/nginx/modules-enabled", 'not enabled');
 ok(!-e "$root/usr/local/bin/litestream", 'Litestream is for no package');
+like($out, qr/^Litestream is not installed with DESTDIR: it is \S/m, 'said');
 unlike($out, qr/running/, 'nothing to be said of a running nginx');
 
 # again
