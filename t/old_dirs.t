@@ -17,7 +17,7 @@ use Test::Litestream;
 use Test::Litestream::DB;
 
 my $t = Test::Litestream->new()->has(qw/http/)->old()
-    ->has_daemon(qw/litestream sqlite3/)->plan(23);
+    ->has_daemon(qw/litestream sqlite3/)->plan(44);
 
 my $dir = $t->testdir;
 
@@ -131,6 +131,29 @@ $t->run();
 
 is(join(' ', map { "$_=" . count($_) } sort keys %rows),
     join(' ', map { "$_=$rows{$_}" } sort keys %rows), 'all are restored');
+
+is($t->waitforstate("t/$_.db", 'replicating', 40), 'replicating',
+    "$_: replicating again") for sort keys %rows;
+ok($t->quit(), 'quit');
+
+# 0.5 goes on with them, those that are missing included
+
+Test::Litestream::DB->new("$dir/t/$_.db")->remove for qw! late sub/new1 !;
+
+$t->old(0);
+$t->run();
+
+for my $name (sort keys %rows) {
+    my $db = Test::Litestream::DB->new("$dir/t/$name.db");
+
+    is($t->waitforstate("t/$name.db", 'replicating', 40), 'replicating',
+        "$name: replicated by 0.5");
+    is($db->insert(1), $rows{$name} + 1, "$name: rows");
+    is(synced("t/$name.db"), 200, "$name: synced");
+    is($db->restore_count(replica($name)), $rows{$name} + 1,
+        "$name: they are there");
+}
+
 ok($t->quit(), 'quit');
 
 
