@@ -576,13 +576,7 @@ ngx_litestream_take_over(void)
     }
 
     if (ngx_litestream_sup->version[0]) {
-        ngx_litestream_sup->checked = 1;
-
-        ngx_litestream_kind_say();
-        ngx_litestream_place_all();
-        ngx_litestream_verify_all();
-        ngx_litestream_point_all();
-        ngx_litestream_listing_all();
+        ngx_litestream_version_known();
         return;
     }
 

@@ -577,6 +577,7 @@ void ngx_litestream_progress(void);
 /* ngx_litestream_version.c */
 
 void ngx_litestream_version(void);
+void ngx_litestream_version_known(void);
 
 /* ngx_litestream_process.c */
 

@@ -129,6 +129,8 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
 
         ngx_litestream_scan_refuse(job->result.text);
         ngx_litestream_verify_all();
+        ngx_litestream_point_all();
+        ngx_litestream_listing_all();
 
         ngx_add_timer(&ngx_litestream_version_event,
                       NGX_LITESTREAM_BACKOFF_MAX);
@@ -156,7 +158,20 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
         ngx_litestream_status_group_write(rg);
     }
 
+    ngx_litestream_version_known();
+}
+
+
+/* which Litestream it is, is known: all begins, and who has asked goes on */
+
+void
+ngx_litestream_version_known(void)
+{
     ngx_litestream_sup->checked = 1;
+
+    ngx_litestream_kind_say();
     ngx_litestream_place_all();
     ngx_litestream_verify_all();
+    ngx_litestream_point_all();
+    ngx_litestream_listing_all();
 }
