@@ -330,11 +330,18 @@ ngx_litestream_scan_message(ngx_litestream_job_t *job,
     ngx_litestream_rdir_t  *rdir;
     char                    text[NGX_LITESTREAM_ERROR_LEN];
 
+    rdir = job->data;
+
+    if (msg->type == NGX_LITESTREAM_JOB_ASK) {
+        ngx_litestream_walk_own(rdir, msg);
+        ngx_litestream_job_answer(job, msg);
+        return;
+    }
+
     if (msg->type != NGX_LITESTREAM_JOB_ITEM) {
         return;
     }
 
-    rdir = job->data;
     len = ngx_strlen(msg->text);
 
     switch (msg->rc) {

@@ -541,6 +541,11 @@ void ngx_litestream_scan_tick(void);
 
 void ngx_litestream_scan_run(ngx_litestream_job_t *job);
 
+/* ngx_litestream_walk_make.c */
+
+void ngx_litestream_walk_own(ngx_litestream_rdir_t *rdir,
+    ngx_litestream_job_msg_t *msg);
+
 /* ngx_litestream_end.c */
 
 void ngx_litestream_quit(ngx_uint_t terminate);

@@ -5,37 +5,21 @@
 
 
 /*
- * In a job: looks through a directory of databases, and through what a file
- * replica holds for it.  Nobody is trusted who may write there: no link is
- * followed, no file is opened that is not a regular one, and whatever is odd
- * is told and passed over.
+ * In a job: looks through a directory of databases.  Nobody is trusted who may
+ * write there: no link is followed, no file is opened that is not a regular
+ * one, and whatever is odd is told and passed over.
  */
 
 
 #include "ngx_litestream_supervisor.h"
+#include "ngx_litestream_walk.h"
 
 #include <dirent.h>
 #include <stdarg.h>
 
 
-#define NGX_LITESTREAM_WALK_DEPTH  64
-
 /* a word at least so often, ms */
 #define NGX_LITESTREAM_WALK_BEAT   1000
-
-
-typedef struct {
-    ngx_litestream_job_t        *job;
-    ngx_litestream_rdir_t       *rdir;
-    ngx_litestream_dir_t        *dir;
-    uint64_t                    *known;   /* ids of paths, sorted */
-    ngx_uint_t                   nknown;
-    ngx_msec_t                   beat;
-    ngx_uint_t                   files;   /* databases that are here */
-    ngx_uint_t                   backups;
-    size_t                       len;     /* of path */
-    char                         path[4200];
-} ngx_litestream_walk_t;
 
 
 static ngx_int_t ngx_litestream_walk_known(ngx_litestream_walk_t *w);
@@ -52,24 +36,7 @@ static ngx_uint_t ngx_litestream_walk_meant(ngx_litestream_walk_t *w,
 static void ngx_litestream_walk_file(ngx_litestream_walk_t *w, int fd,
     char *name);
 
-static ngx_int_t ngx_litestream_walk_list(ngx_litestream_walk_t *w);
-static ngx_int_t ngx_litestream_walk_replicas(ngx_litestream_walk_t *w,
-    int fd, ngx_uint_t depth);
-static ngx_uint_t ngx_litestream_walk_replica(int fd);
-static void ngx_litestream_walk_backup(ngx_litestream_walk_t *w,
-    u_char *below, size_t len);
-static void ngx_litestream_walk_seen(ngx_litestream_walk_t *w);
-static void ngx_litestream_walk_make(ngx_litestream_walk_t *w, u_char *below,
-    size_t len);
-static void ngx_litestream_walk_lost(ngx_litestream_walk_t *w);
-static ngx_uint_t ngx_litestream_walk_others(ngx_litestream_walk_t *w);
-
 static u_char *ngx_litestream_walk_below(ngx_litestream_walk_t *w);
-static void ngx_litestream_walk_item(ngx_litestream_walk_t *w, int32_t rc,
-    uint32_t index, u_char *text, size_t len);
-static void ngx_litestream_walk_problem(ngx_litestream_walk_t *w,
-    const char *fmt, ...);
-static void ngx_litestream_walk_beat(ngx_litestream_walk_t *w);
 
 
 /*
@@ -493,445 +460,6 @@ done:
 }
 
 
-/*
- * What a file replica holds for this directory: NGX_DECLINED, and the result's
- * text, when that cannot be told.
- */
-
-static ngx_int_t
-ngx_litestream_walk_list(ngx_litestream_walk_t *w)
-{
-    int         fd;
-    size_t      len;
-    ngx_str_t  *before;
-
-    before = &w->dir->before;
-
-    for (len = before->len; before->data[len - 1] != '/'; len--) {
-        /* void */
-    }
-
-    len = ngx_max(len - 1, 1);
-
-    if (len >= sizeof(w->path)) {
-        errno = ENAMETOOLONG;
-        goto failed;
-    }
-
-    w->len = len;
-    ngx_memcpy(w->path, before->data, len);
-    w->path[len] = '\0';
-
-    fd = open(w->path, O_RDONLY|O_DIRECTORY|O_NONBLOCK|O_CLOEXEC);
-
-    if (fd == -1) {
-
-        /* nothing has been written yet */
-
-        if (errno == ENOENT) {
-            return NGX_OK;
-        }
-
-        goto failed;
-    }
-
-    if (ngx_litestream_walk_replicas(w, fd, 0) == NGX_OK) {
-        return NGX_OK;
-    }
-
-failed:
-
-    (void) snprintf(w->job->result.text, sizeof(w->job->result.text),
-                    "replica \"%s\" cannot be listed: \"%.600s\": %s",
-                    (char *) w->dir->db->replica->url.data, w->path,
-                    strerror(errno));
-
-    return NGX_DECLINED;
-}
-
-
-/* w->path is the directory that could not be read when it fails */
-
-static ngx_int_t
-ngx_litestream_walk_replicas(ngx_litestream_walk_t *w, int fd,
-    ngx_uint_t depth)
-{
-    int             sub;
-    DIR            *dir;
-    size_t          len, old;
-    ngx_err_t       err;
-    ngx_int_t       rc;
-    ngx_str_t      *before, *after;
-    struct dirent  *de;
-
-    dir = fdopendir(fd);
-
-    if (dir == NULL) {
-        err = errno;
-        (void) close(fd);
-        errno = err;
-        return NGX_ERROR;
-    }
-
-    before = &w->dir->before;
-    after = &w->dir->after;
-
-    old = w->len;
-    rc = NGX_OK;
-
-    for ( ;; ) {
-
-        errno = 0;
-        de = readdir(dir);
-
-        if (de == NULL) {
-            rc = errno ? NGX_ERROR : NGX_OK;
-            break;
-        }
-
-        if (ngx_litestream_job_stopped()) {
-            errno = EINTR;
-            rc = NGX_ERROR;
-            break;
-        }
-
-        ngx_litestream_walk_beat(w);
-
-        len = ngx_strlen(de->d_name);
-
-        if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0
-            || (de->d_type != DT_DIR && de->d_type != DT_UNKNOWN)
-            || w->len + 1 + len >= sizeof(w->path))
-        {
-            continue;
-        }
-
-        sub = openat(dirfd(dir), de->d_name,
-                     O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
-
-        if (sub == -1 && (errno == ENOTDIR || errno == ENOENT
-                          || errno == ELOOP))
-        {
-            continue;
-        }
-
-        w->path[w->len++] = '/';
-        ngx_memcpy(&w->path[w->len], de->d_name, len + 1);
-        w->len += len;
-
-        if (sub == -1) {
-            rc = NGX_ERROR;
-            break;
-        }
-
-        if (ngx_litestream_walk_replica(sub)) {
-
-            (void) close(sub);
-
-            if (w->len > before->len + after->len
-                && ngx_memcmp(w->path, before->data, before->len) == 0
-                && ngx_memcmp(w->path + w->len - after->len, after->data,
-                              after->len)
-                   == 0)
-            {
-                ngx_litestream_walk_backup(w,
-                                           (u_char *) w->path + before->len,
-                                           w->len - before->len - after->len);
-            }
-
-        } else if (depth == NGX_LITESTREAM_WALK_DEPTH) {
-            (void) close(sub);
-
-        } else if (ngx_litestream_walk_replicas(w, sub, depth + 1) != NGX_OK) {
-            rc = NGX_ERROR;
-            break;
-        }
-
-        w->len = old;
-        w->path[w->len] = '\0';
-    }
-
-    err = errno;
-
-    (void) closedir(dir);
-
-    errno = err;
-
-    return rc;
-}
-
-
-/* 1: somebody has replicated to this directory */
-
-static ngx_uint_t
-ngx_litestream_walk_replica(int fd)
-{
-    int             sub, level;
-    DIR            *dir, *files;
-    uint64_t        min, max;
-    ngx_uint_t      found;
-    struct stat     st;
-    struct dirent  *de;
-
-    /* of Litestream 0.3 */
-
-    if (fstatat(fd, "generations", &st, AT_SYMLINK_NOFOLLOW) == 0
-        && S_ISDIR(st.st_mode))
-    {
-        return 1;
-    }
-
-    sub = openat(fd, "ltx", O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-    dir = (sub == -1) ? NULL : fdopendir(sub);
-
-    if (dir == NULL) {
-
-        if (sub != -1) {
-            (void) close(sub);
-        }
-
-        return 0;
-    }
-
-    found = 0;
-
-    while (!found && (de = readdir(dir)) != NULL) {
-
-        if (de->d_name[0] < '0' || de->d_name[0] > '9' || de->d_name[1]) {
-            continue;
-        }
-
-        level = openat(dirfd(dir), de->d_name,
-                       O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-        files = (level == -1) ? NULL : fdopendir(level);
-
-        if (files == NULL) {
-
-            if (level != -1) {
-                (void) close(level);
-            }
-
-            continue;
-        }
-
-        while (!found && (de = readdir(files)) != NULL) {
-            found = (ngx_litestream_ltx_range((u_char *) de->d_name,
-                                              ngx_strlen(de->d_name), &min,
-                                              &max)
-                     == NGX_OK);
-        }
-
-        (void) closedir(files);
-    }
-
-    (void) closedir(dir);
-
-    return found;
-}
-
-
-/* its database is to be restored, unless it is here */
-
-static void
-ngx_litestream_walk_backup(ngx_litestream_walk_t *w, u_char *below, size_t len)
-{
-    size_t       n;
-    ngx_str_t    path;
-    struct stat  st;
-    char         full[NGX_LITESTREAM_PATH_LEN + 1];
-
-    if (ngx_litestream_member_path(below, len)
-        || w->dir->root.len + 1 + len >= sizeof(full))
-    {
-        return;
-    }
-
-    for (n = len; n && below[n - 1] != '/'; n--) { /* void */ }
-
-    if (ngx_litestream_name_beside(below + n, len - n)
-        || ngx_litestream_name_ours(below + n, len - n))
-    {
-        return;
-    }
-
-    path.data = (u_char *) full;
-    path.len = snprintf(full, sizeof(full), "%s/%.*s",
-                        (char *) w->dir->root.data, (int) len, below);
-
-    if (w->dir->regex
-        ? ngx_regex_exec(w->dir->regex, &path, NULL, 0) < 0
-        : !ngx_litestream_pattern_match(&w->dir->pattern, below, len))
-    {
-        return;
-    }
-
-    w->backups++;
-
-    if (lstat(full, &st) == 0 && st.st_size > 0) {
-        return;
-    }
-
-    ngx_litestream_walk_make(w, below, len);
-    ngx_litestream_walk_item(w, NGX_LITESTREAM_SCAN_BACKUP, 0, below, len);
-}
-
-
-/*
- * Replicas that cannot be listed: what was seen in them from here, and is not
- * here now, is asked for by name.
- */
-
-static void
-ngx_litestream_walk_seen(ngx_litestream_walk_t *w)
-{
-    size_t      len;
-    ngx_uint_t  n;
-    u_char      below[NGX_LITESTREAM_MEMBER_LEN];
-
-    n = 0;
-
-    while ((len = ngx_litestream_memory_next(w->dir, &n, below,
-                                             sizeof(below))))
-    {
-        ngx_litestream_walk_backup(w, below, len);
-    }
-}
-
-
-/* the directories above a file that is to be restored, as the root is */
-
-static void
-ngx_litestream_walk_make(ngx_litestream_walk_t *w, u_char *below, size_t len)
-{
-    int           fd, sub;
-    u_char       *p, *last;
-    ngx_uint_t    made;
-    struct stat   st;
-    char          name[256];
-
-    fd = open((char *) w->dir->root.data,
-              O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-
-    if (fd == -1 || fstat(fd, &st) == -1) {
-        return;
-    }
-
-    last = below + len;
-
-    for ( ;; ) {
-
-        p = ngx_strlchr(below, last, '/');
-
-        if (p == NULL || (size_t) (p - below) >= sizeof(name)) {
-            break;
-        }
-
-        ngx_memcpy(name, below, p - below);
-        name[p - below] = '\0';
-
-        made = (mkdirat(fd, name, 0700) == 0);
-
-        sub = openat(fd, name, O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-
-        (void) close(fd);
-        fd = sub;
-
-        /* that is told by the restore */
-
-        if (fd == -1) {
-            return;
-        }
-
-        if (made && fchmod(fd, st.st_mode & 0777) == -1) {
-            break;
-        }
-
-        below = p + 1;
-    }
-
-    (void) close(fd);
-}
-
-
-/*
- * Databases that were deleted: of those whose backup was removed as well
- * nothing is left to be shown, if the storage is there; that others hold one
- * in it tells.
- */
-
-static void
-ngx_litestream_walk_lost(ngx_litestream_walk_t *w)
-{
-    ngx_uint_t              i;
-    ngx_uint_t              mounted;
-    struct stat             st;
-    ngx_litestream_db_t    *db;
-    ngx_litestream_rdb_t   *rdb;
-
-    mounted = 0;
-
-    for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-
-        rdb = ngx_litestream_sup->rdbs[i];
-        db = rdb->db;
-
-        if (db->in != w->dir || db->gone || !rdb->lost || rdb->st.in_place
-            || !w->dir->listed
-            || lstat((char *) db->path.data, &st) == 0 || errno != ENOENT
-            || lstat((char *) db->replica->path.data, &st) == 0
-            || errno != ENOENT)
-        {
-            continue;
-        }
-
-        if (!mounted && !ngx_litestream_walk_others(w)) {
-            return;
-        }
-
-        mounted = 1;
-
-        ngx_litestream_walk_item(w, NGX_LITESTREAM_SCAN_GONE, i, NULL, 0);
-    }
-}
-
-
-/* 1: there is a backup of another one of this directory */
-
-static ngx_uint_t
-ngx_litestream_walk_others(ngx_litestream_walk_t *w)
-{
-    int                    fd;
-    ngx_uint_t             i, found;
-    ngx_litestream_db_t  **dbs;
-
-    dbs = ngx_litestream_sup->conf->dbs.elts;
-
-    for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
-
-        if (dbs[i]->in != w->dir || dbs[i]->gone) {
-            continue;
-        }
-
-        fd = open((char *) dbs[i]->replica->path.data,
-                  O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-
-        if (fd == -1) {
-            continue;
-        }
-
-        found = ngx_litestream_walk_replica(fd);
-
-        (void) close(fd);
-
-        if (found) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 /* of w->path, the part below the root */
 
 static u_char *
@@ -941,7 +469,7 @@ ngx_litestream_walk_below(ngx_litestream_walk_t *w)
 }
 
 
-static void
+void
 ngx_litestream_walk_item(ngx_litestream_walk_t *w, int32_t rc, uint32_t index,
     u_char *text, size_t len)
 {
@@ -963,7 +491,7 @@ ngx_litestream_walk_item(ngx_litestream_walk_t *w, int32_t rc, uint32_t index,
 }
 
 
-static void
+void
 ngx_litestream_walk_problem(ngx_litestream_walk_t *w, const char *fmt, ...)
 {
     va_list                   args;
@@ -984,7 +512,7 @@ ngx_litestream_walk_problem(ngx_litestream_walk_t *w, const char *fmt, ...)
 }
 
 
-static void
+void
 ngx_litestream_walk_beat(ngx_litestream_walk_t *w)
 {
     ngx_msec_t                now;
