@@ -10,7 +10,7 @@
  */
 
 
-#include "cli.h"
+#include "cli_restore.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -25,48 +25,18 @@
 #define RENAME_NOREPLACE     (1 << 0)
 #endif
 
-/* ms between two lines of progress */
-#define CLI_RESTORE_STEP     200
-
-#define CLI_RESTORE_TXID     16
-
-
-typedef struct {
-    cli_options_t                  *o;
-    cli_target_t                    t;
-    char                            output[PATH_MAX];
-    char                            temp[PATH_MAX];
-    char                            txid[CLI_RESTORE_TXID + 1];
-    int64_t                         bytes;     /* so far */
-    int64_t                         total;     /* 0: unknown */
-    uint64_t                        cpu;
-    int                             terminal;
-    int                             about;     /* the total is an estimate */
-    int64_t                         shown;
-} cli_restore_t;
-
 
 static int cli_restore_options(cli_options_t *o);
 static int cli_restore_old(cli_restore_t *r);
 static int cli_restore_time(const char *text);
 static int cli_restore_output(cli_restore_t *r);
-static int cli_restore_nothing(cli_restore_t *r, const char *reason);
 static int cli_restore_free(cli_restore_t *r);
 static int cli_restore_place(cli_restore_t *r);
 static int cli_restore_plan(cli_restore_t *r);
 static int cli_restore_follow(cli_restore_t *r);
 static int cli_restore_run(cli_restore_t *r);
-static int cli_restore_failed(cli_restore_t *r, cli_run_t *run, int rc);
-static int cli_restore_none(cli_restore_t *r, const char *reason);
-static int cli_restore_none_old(cli_restore_t *r, const char *reason);
 static int cli_restore_finish(cli_restore_t *r, int64_t ms);
 static void cli_restore_done(cli_restore_t *r, int64_t ms);
-static void cli_restore_args(cli_restore_t *r, const char **args, int n);
-static void cli_restore_total(cli_restore_t *r);
-static void cli_restore_exact(cli_restore_t *r, cli_buffer_t *plan);
-static uint32_t cli_be32(const unsigned char *p);
-static int cli_restore_tick(void *data);
-static void cli_restore_show(cli_restore_t *r, int64_t bytes);
 static int cli_restore_rename(const char *from, const char *to);
 
 
@@ -319,7 +289,7 @@ cli_restore_output(cli_restore_t *r)
 
 /* what -if-db-not-exists and -if-replica-exists were said for */
 
-static int
+int
 cli_restore_nothing(cli_restore_t *r, const char *reason)
 {
     cli_json_t  json;
@@ -592,161 +562,6 @@ cli_restore_run(cli_restore_t *r)
 }
 
 
-/* one line, and what the replica holds when it is about a point in time */
-
-static int
-cli_restore_failed(cli_restore_t *r, cli_run_t *run, int rc)
-{
-    char  text[CLI_ERROR_LEN];
-
-    cli_litestream_reason(r->o, run, rc, text, sizeof(text));
-
-    if (rc == CLI_NO
-        && (strcmp(text, "no matching backup files available") == 0
-            || strcmp(text, "no matching backups found") == 0
-            || strcmp(text, "timestamp does not exist") == 0
-            || strcmp(text, "no backups found") == 0))
-    {
-        return cli_restore_none(r, text);
-    }
-
-    cli_fail(r->o, "\"%s\": not restored: %s", r->t.name, text);
-
-    return rc;
-}
-
-
-/* is there no backup, none of that time, or a damaged one? */
-
-static int
-cli_restore_none(cli_restore_t *r, const char *reason)
-{
-    int          rc;
-    char         text[CLI_ERROR_LEN];
-    cli_run_t    run;
-    cli_held_t   held;
-    const char  *args[4];
-
-    if (r->t.old) {
-        return cli_restore_none_old(r, reason);
-    }
-
-    memset(&run, 0, sizeof(cli_run_t));
-
-    args[0] = "-level";
-    args[1] = "all";
-    args[2] = "-json";
-    args[3] = NULL;
-
-    rc = cli_litestream(r->o, &r->t, "ltx", args, &run);
-
-    if (rc != CLI_YES) {
-        cli_litestream_reason(r->o, &run, rc, text, sizeof(text));
-        cli_run_free(&run);
-        cli_fail(r->o, "\"%s\": not restored: %s, and the replica cannot "
-                 "be listed: %s", r->t.name, reason, text);
-        return rc;
-    }
-
-    cli_held(&run.out, &held);
-    cli_run_free(&run);
-
-    if (held.files == 0) {
-
-        if (r->o->if_replica_exists) {
-
-            return cli_restore_nothing(r, "there is no backup");
-        }
-
-        cli_fail(r->o, "\"%s\": not restored: there is no backup", r->t.name);
-        return CLI_NO;
-    }
-
-    if (r->o->txid) {
-        cli_fail(r->o, "\"%s\": not restored: transaction %s is not in the "
-                 "replica, which holds %s to %s", r->t.name, r->o->txid,
-                 held.min, held.max);
-
-    } else if (r->o->timestamp) {
-        cli_fail(r->o, "\"%s\": not restored: the replica cannot go back to "
-                 "%s, its files are of %s to %s", r->t.name, r->o->timestamp,
-                 held.from, held.to);
-
-    } else {
-        cli_fail(r->o, "\"%s\": not restored: the replica holds %d LTX files, "
-                 "but nothing can be restored from them: it is damaged",
-                 r->t.name, held.files);
-    }
-
-    return CLI_NO;
-}
-
-
-/*
- * The same of Litestream 0.3, which restores a time only when it is between
- * the first and the last file of one generation.
- */
-
-static int
-cli_restore_none_old(cli_restore_t *r, const char *reason)
-{
-    int           n, rc;
-    char          text[CLI_ERROR_LEN], *p;
-    cli_run_t     run;
-    const char   *args[1];
-
-    memset(&run, 0, sizeof(cli_run_t));
-
-    args[0] = NULL;
-
-    rc = cli_litestream(r->o, &r->t, "snapshots", args, &run);
-
-    if (rc != CLI_YES || cli_old_error(&run, text, sizeof(text)) == CLI_YES) {
-
-        cli_litestream_reason(r->o, &run, rc, text, sizeof(text));
-        cli_run_free(&run);
-        cli_fail(r->o, "\"%s\": not restored: %s, and the replica cannot "
-                 "be listed: %s", r->t.name, reason, text);
-        return (rc == CLI_YES) ? CLI_NO : rc;
-    }
-
-    /* a line of titles, then one for each */
-
-    n = -1;
-
-    for (p = run.out.data; p && *p; p++) {
-        n += (*p == '\n');
-    }
-
-    cli_run_free(&run);
-
-    if (n <= 0) {
-
-        if (r->o->if_replica_exists) {
-            return cli_restore_nothing(r, "there is no backup");
-        }
-
-        cli_fail(r->o, "\"%s\": not restored: there is no backup", r->t.name);
-
-    } else if (r->o->timestamp) {
-        cli_fail(r->o, "\"%s\": not restored: the replica cannot go back to "
-                 "%s, which is within none of its generations, see wal and "
-                 "snapshots", r->t.name, r->o->timestamp);
-
-    } else if (r->o->generation || r->o->index) {
-        cli_fail(r->o, "\"%s\": not restored: there is no such generation or "
-                 "WAL in the replica, see wal and snapshots", r->t.name);
-
-    } else {
-        cli_fail(r->o, "\"%s\": not restored: the replica holds %d snapshots, "
-                 "but nothing can be restored from them: %s", r->t.name, n,
-                 reason);
-    }
-
-    return CLI_NO;
-}
-
-
 /* mode, disk, and its name */
 
 static int
@@ -876,7 +691,7 @@ cli_restore_done(cli_restore_t *r, int64_t ms)
 
 /* what is the same for all of them, from args[n] on */
 
-static void
+void
 cli_restore_args(cli_restore_t *r, const char **args, int n)
 {
     size_t       i;
@@ -903,151 +718,4 @@ cli_restore_args(cli_restore_t *r, const char **args, int n)
     }
 
     args[n] = NULL;
-}
-
-
-/*
- * How large it will be, for the line of progress: what the newest file to be
- * fetched says, where it can be opened; else as large as the database is now.
- */
-
-static void
-cli_restore_total(cli_restore_t *r)
-{
-    int          n;
-    cli_run_t    run;
-    const char  *args[24];
-
-    r->about = 1;
-    r->total = r->t.db ? r->t.db->size : 0;
-
-    if (r->t.old || r->t.db == NULL
-        || strncmp(r->t.db->replica_url, "file:///", 8) != 0)
-    {
-        return;
-    }
-
-    memset(&run, 0, sizeof(cli_run_t));
-
-    n = 0;
-    args[n++] = "-dry-run";
-    args[n++] = "-json";
-    args[n++] = "-o";
-    args[n++] = r->temp;
-
-    cli_restore_args(r, args, n);
-
-    if (cli_litestream(r->o, &r->t, "restore", args, &run) == CLI_YES) {
-        cli_restore_exact(r, &run.out);
-    }
-
-    cli_run_free(&run);
-}
-
-
-static void
-cli_restore_exact(cli_restore_t *r, cli_buffer_t *plan)
-{
-    int             fd;
-    char            file[64], level[8], name[PATH_MAX];
-    ssize_t         n;
-    unsigned char   h[16];
-
-    if (cli_json_last(plan, "name", file, sizeof(file)) != CLI_YES
-        || cli_json_last(plan, "level", level, sizeof(level)) != CLI_YES
-        || strchr(file, '/'))
-    {
-        return;
-    }
-
-    cli_copy(name, sizeof(name), "%s/ltx/%s/%s", r->t.db->replica_url + 7,
-             level, file);
-
-    fd = open(name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
-
-    if (fd == -1) {
-        return;
-    }
-
-    n = read(fd, h, sizeof(h));
-
-    (void) close(fd);
-
-    /* size of a page, and pages */
-
-    if (n == (ssize_t) sizeof(h) && memcmp(h, "LTX1", 4) == 0) {
-        r->total = (int64_t) cli_be32(&h[8]) * (int64_t) cli_be32(&h[12]);
-        r->about = 0;
-    }
-}
-
-
-static uint32_t
-cli_be32(const unsigned char *p)
-{
-    return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16
-           | (uint32_t) p[2] << 8 | p[3];
-}
-
-
-/*
- * Progress is bytes of the temporary file, and once that is complete, while
- * Litestream checks it, CPU time.
- */
-
-static int
-cli_restore_tick(void *data)
-{
-    cli_restore_t *r = data;
-
-    char         name[PATH_MAX + 8];
-    int64_t      bytes;
-    uint64_t     cpu;
-    struct stat  sb;
-
-    bytes = 0;
-    cpu = 0;
-
-    cli_copy(name, sizeof(name), "%s.tmp", r->temp);
-
-    if (stat(name, &sb) == 0) {
-        bytes = sb.st_size;
-
-    } else if (stat(r->temp, &sb) == 0) {
-        bytes = sb.st_size;
-        cpu = cli_cpu(cli_child);
-    }
-
-    if (r->terminal && cli_clock() - r->shown >= CLI_RESTORE_STEP) {
-        r->shown = cli_clock();
-        cli_restore_show(r, bytes);
-    }
-
-    if (bytes == r->bytes && cpu == r->cpu) {
-        return 0;
-    }
-
-    r->bytes = bytes;
-    r->cpu = cpu;
-
-    return 1;
-}
-
-
-static void
-cli_restore_show(cli_restore_t *r, int64_t bytes)
-{
-    char  done[64], total[64], name[4 * CLI_ERROR_LEN];
-
-    cli_size(done, sizeof(done), bytes);
-    cli_size(total, sizeof(total), r->total);
-
-    (void) cli_escape(name, sizeof(name), r->t.name);
-    (void) fprintf(stderr, "\r\033[K%.200s: %s", name, done);
-
-    if (r->total > 0) {
-        (void) fprintf(stderr, " of %s%s", r->about ? "about " : "", total);
-    }
-
-    (void) fflush(stderr);
 }
