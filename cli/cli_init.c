@@ -232,6 +232,11 @@ cli_init_check(cli_init_db_t *db)
         return;
     }
 
+    if (db->dir) {
+        cli_init_check_dir(db);
+        return;
+    }
+
     if (strlen(db->path) >= PATH_MAX || strchr(db->path, '*')
         || db->path[0] == '~'
         || (strstr(db->path, "${") && !db->variables))
@@ -294,8 +299,8 @@ cli_init_check(cli_init_db_t *db)
 
 
 /*
- * As litestream_base_config names them: the name without its suffix; if that
- * is taken, with the directory before it.
+ * As litestream_base_config names them: the name without its suffix, that of a
+ * directory as it is; if that is taken, with the directory before it.
  */
 
 static char *
@@ -308,7 +313,10 @@ cli_init_alias(cli_init_t *in, int n)
 
     p = strrchr(alias, '.');
 
-    if (p && strchr(p, '/') == NULL && p[-1] != '/') {
+    if (in->dbs[n].dir) {
+        alias[in->dbs[n].dir] = '\0';
+
+    } else if (p && strchr(p, '/') == NULL && p[-1] != '/') {
         *p = '\0';
     }
 

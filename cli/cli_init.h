@@ -34,6 +34,8 @@ typedef struct {
     uid_t                           uid;       /* the owner's */
     int                             root;      /* root's */
     int                             variables; /* path has ${NAME} in it */
+    size_t                          dir;       /* 0, or the length of what is
+                                                  the directory in path */
 } cli_init_db_t;
 
 
@@ -120,6 +122,17 @@ void cli_conv_replica(cli_conv_t *c, cli_init_db_t *db,
 void cli_conv_pair(cli_conv_t *c, cli_node_t *node);
 char *cli_conv_vars(cli_conv_t *c, const char *text);
 char *cli_conv_path(cli_conv_t *c, const char *path);
+
+/*
+ * Of a directory of databases, cli_init_dir.c: its path with the pattern of
+ * the mapping, from the heap, NULL and in why what nginx does not take of it,
+ * or NULL in why, too: no memory; dir loses slashes at its end.  Then its
+ * replica, as that of each database; and what there is in the file system.
+ */
+
+char *cli_conv_dir(cli_node_t *node, char *dir, const char **why);
+void cli_conv_dir_replica(cli_init_db_t *db);
+void cli_init_check_dir(cli_init_db_t *db);
 
 /* 1 if it begins as a SQLite database; wal: 1 if in WAL mode */
 

@@ -297,8 +297,9 @@ cli_conv_left(cli_conv_t *c, const char *name)
 static int
 cli_conv_db(cli_conv_t *c, cli_node_t *node)
 {
-    char           *path, *text;
+    char           *path, *text, *dir;
     cli_node_t     *replica, *child;
+    const char     *why;
     cli_init_db_t  *db;
 
     if (node->type != CLI_NODE_MAP) {
@@ -308,33 +309,53 @@ cli_conv_db(cli_conv_t *c, cli_node_t *node)
     }
 
     text = cli_node_text(node, "path");
+    dir = text ? NULL : cli_node_text(node, "dir");
 
-    if (text == NULL) {
-        text = cli_node_text(node, "dir");
+    if (text == NULL && dir == NULL) {
+        cli_error("%s, line %d: a database has no \"path\"",
+                  c->in->source, node->line);
+        return CLI_NO;
+    }
 
-        if (text == NULL) {
-            cli_error("%s, line %d: a database has no \"path\"",
-                      c->in->source, node->line);
+    path = cli_conv_path(c, dir ? dir : text);
+
+    if (path == NULL) {
+        return CLI_NO;
+    }
+
+    if (dir) {
+        dir = path;
+        path = cli_conv_dir(node, dir, &why);
+
+        if (path == NULL && why == NULL) {
+            cli_error("no memory");
             return CLI_NO;
         }
 
-        cli_init_note(c->in, "dir %s is left out: say litestream_db NAME "
-                      "%s/**/PATTERN", text, text);
-        node->left_out = 1;
-        c->stripped = 1;
+        if (path == NULL) {
+            cli_init_note(c->in, "dir %s is left out: %s", dir, why);
+            node->left_out = 1;
+            c->stripped = 1;
 
-        return CLI_YES;
+            return CLI_YES;
+        }
     }
 
-    path = cli_conv_path(c, text);
+    db = cli_init_add(c->in, path);
 
-    if (path == NULL || (db = cli_init_add(c->in, path)) == NULL) {
+    if (db == NULL) {
         return CLI_NO;
     }
 
     db->variables = (strstr(path, "${") != NULL);
 
-    cli_conv_moved(c, cli_node(node, "path"), path);
+    if (dir) {
+        db->dir = strlen(dir);
+        cli_conv_moved(c, cli_node(node, "dir"), dir);
+
+    } else {
+        cli_conv_moved(c, cli_node(node, "path"), path);
+    }
 
     /* of DATABASES, in Django's settings */
 
@@ -367,6 +388,10 @@ cli_conv_db(cli_conv_t *c, cli_node_t *node)
         }
 
         cli_conv_replica(c, db, replica);
+
+        if (dir) {
+            cli_conv_dir_replica(db);
+        }
     }
 
     return CLI_YES;
@@ -436,6 +461,16 @@ cli_conv_settings(cli_conv_t *c, cli_init_db_t *db, cli_node_t *node)
             || strcmp(child->name, "replica") == 0
             || strcmp(child->name, "replicas") == 0
             || strcmp(child->name, "monitor-interval") == 0)
+        {
+            continue;
+        }
+
+        /* cli_conv_dir(); nginx watches in any case */
+
+        if (db->dir && (strcmp(child->name, "dir") == 0
+                        || strcmp(child->name, "pattern") == 0
+                        || strcmp(child->name, "recursive") == 0
+                        || strcmp(child->name, "watch") == 0))
         {
             continue;
         }
