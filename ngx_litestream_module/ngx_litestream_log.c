@@ -65,13 +65,19 @@ static size_t ngx_litestream_redact_regex(ngx_regex_t *re, u_char *p,
 static size_t ngx_litestream_redact_controls(u_char *p, size_t len);
 
 
-/* both put what is to go into the first capture */
+/*
+ * Both put what is to go into the first capture.  A code of an error, such as
+ * InvalidAccessKeyId, is followed by what it means: no value, it stays.
+ */
 
 static ngx_str_t  ngx_litestream_redact_url =
     ngx_string("://[^/\\s:@\"']*+:([^/\\s\"']*)@");
 
 static ngx_str_t  ngx_litestream_redact_name =
-    ngx_string("(?:(?:secret|passw(?:or)?d|passphrase|token|authorization"
+    ngx_string("\\b(?-i:(?:Invalid|Expired|Malformed|Missing)[A-Z][A-Za-z]*+"
+               "|Authorization(?:HeaderMalformed|QueryParametersError)"
+               "|TokenRefreshRequired): (*SKIP)(*FAIL)|"
+               "(?:(?:secret|passw(?:or)?d|passphrase|token|authorization"
                "|(?:access|account|private|shared|customer)[-_ ]?key)"
                "[a-z0-9_-]{0,32}+|\\b(?:x-amz-)?sig(?:nature)?)"
                "\\\\*+[\"']?\\s*+(?:=>|[:=])\\s*+\\\\*+"

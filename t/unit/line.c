@@ -324,6 +324,19 @@ redact(void)
     unit_ok(redacts("the request signature we calculated does not match",
                     "the request signature we calculated does not match"),
             "no value");
+    unit_ok(redacts("api error InvalidAccessKeyId: The Access Key Id you "
+                    "provided does not exist",
+                    "api error InvalidAccessKeyId: The Access Key Id you "
+                    "provided does not exist"), "a code is no name of a key");
+    unit_ok(redacts("ExpiredToken: The token=abcd has expired",
+                    "ExpiredToken: The token=*** has expired"),
+            "a code, and a value behind it");
+    unit_ok(redacts("AuthorizationHeaderMalformed: The header is malformed",
+                    "AuthorizationHeaderMalformed: The header is malformed"),
+            "a code that begins as a name");
+    unit_ok(redacts("invalidToken: abcd AccessKeyId: efgh",
+                    "invalidToken: *** AccessKeyId: ***"),
+            "a name that is no code");
     unit_ok(redacts("token=\"\" token=", "token=\"\" token="),
             "an empty value");
     unit_ok(redacts("token: \"abc", "token: \"***"), "an open quote");
@@ -350,7 +363,8 @@ slow(void)
 
     static const char  *parts[] = {
         "token", "://", "://a:", "secret-", "a", "token=\"\\", "sig", " ",
-        "password:", "\\", "access key ", "wJalrXUtn"
+        "password:", "\\", "access key ", "wJalrXUtn",
+        "Invalid", "InvalidTokenx", "InvalidToken: "
     };
 
     p = ngx_palloc(&unit_pool, NGX_LITESTREAM_LINE_LEN);
