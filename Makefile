@@ -53,7 +53,8 @@ MODULE = build/ngx_litestream_module.so
 
 COMMAND         = build/nginx-litestream
 COMMAND_SOURCES = $(wildcard cli/*.c) \
-		  ngx_litestream_module/ngx_litestream_shared.c
+		  ngx_litestream_module/ngx_litestream_shared.c \
+		  ngx_litestream_module/ngx_litestream_tidy.c
 COMMAND_HEADERS = $(wildcard cli/*.h) ngx_litestream_module/ngx_litestream_shared.h \
 		  build/install-litestream.h
 COMMAND_WARN    = -Wall -Wextra -Werror

@@ -142,6 +142,7 @@ typedef struct {
     char                            why[CLI_ERROR_LEN];   /* this path */
     char                            error[CLI_ERROR_LEN];
     int                             guessed;   /* the default path */
+    int                             said;      /* by whoever asks */
     int64_t                         now;       /* ms since 1970 */
     int                             alive;
 
@@ -327,6 +328,13 @@ int cli_litestream_version(char *bin, char **env, char *text, size_t size);
 /* CLI_YES: it is 0.3 and has told of an error, whatever its code: cli_old.c */
 
 int cli_old_error(cli_run_t *run, char *text, size_t size);
+
+/*
+ * Why the storage of a target does not answer, if it can be seen, CLI_YES:
+ * cli_endpoint.c.
+ */
+
+int cli_endpoint_reason(cli_target_t *t, char *text, size_t size);
 
 /* what its JSON says: cli_held.c */
 

@@ -29,6 +29,7 @@ typedef struct {
 
 
 static void cli_litestream_exec(void *data);
+static const char *cli_litestream_error(cli_buffer_t *b, size_t *len);
 
 
 /*
@@ -62,6 +63,10 @@ cli_litestream(cli_options_t *o, cli_target_t *t, const char *command,
 
     if (rc == CLI_YES && run->status != 0) {
         rc = CLI_NO;
+    }
+
+    if (rc == CLI_TIMEOUT && strcmp(command, "reset") != 0) {
+        (void) cli_endpoint_reason(t, run->error, sizeof(run->error));
     }
 
     return rc;
@@ -134,8 +139,19 @@ void
 cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
     size_t size)
 {
-    char     span[64], *p;
-    int64_t  ms;
+    char         span[64], said[CLI_ERROR_LEN], *p;
+    size_t       len;
+    int64_t      ms;
+    const char  *error;
+
+    /* what it says last, as the module tells it */
+
+    said[0] = '\0';
+    error = cli_litestream_error(&run->err, &len);
+
+    if (error) {
+        ngx_litestream_tidy(said, sizeof(said), error, len);
+    }
 
     if (rc == CLI_TIMEOUT) {
 
@@ -148,11 +164,13 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
             cli_copy(span, sizeof(span), "%lld s", (long long) (ms / 1000));
         }
 
-        p = cli_line_last(&run->err, "Error: ");
+        /* what it has said, else what cli_litestream() has seen */
+
+        error = said[0] ? said : run->error;
 
         cli_copy(text, size, "Litestream %s within %s, it was ended%s%.700s",
                  run->tick ? "made no progress" : "gave no answer", span,
-                 p ? ": " : "", p ? p : "");
+                 error[0] ? ": " : "", error);
         return;
     }
 
@@ -161,17 +179,18 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
         return;
     }
 
-    /* what it says last; Litestream 0.3 says it as a line of its log */
-
-    p = cli_line_last(&run->err, "Error: ");
-
-    if (p == NULL && cli_old_error(run, text, size) == CLI_YES) {
+    if (said[0]) {
+        cli_copy(text, size, "%s", said);
         return;
     }
 
-    if (p == NULL) {
-        p = cli_line_last(&run->err, "");
+    /* Litestream 0.3 says it as a line of its log */
+
+    if (cli_old_error(run, text, size) == CLI_YES) {
+        return;
     }
+
+    p = cli_line_last(&run->err, "");
 
     if (p && *p) {
         cli_copy(text, size, "%s", p);
@@ -184,6 +203,46 @@ cli_litestream_reason(cli_options_t *o, cli_run_t *run, int rc, char *text,
         cli_copy(text, size, "Litestream has ended with exit code %d",
                  WEXITSTATUS(run->status));
     }
+}
+
+
+/*
+ * The last error, with all that follows it: some storages say theirs on many
+ * lines.  NULL: there is none.
+ */
+
+static const char *
+cli_litestream_error(cli_buffer_t *b, size_t *len)
+{
+    const char  *p, *end, *last, *next, *found, *error;
+
+    static const char  head[] = "Error: ";
+
+    if (b->data == NULL) {
+        return NULL;
+    }
+
+    found = NULL;
+    last = b->data + b->len;
+
+    for (p = b->data; p < last; p = next) {
+
+        end = memchr(p, '\n', (size_t) (last - p));
+        end = end ? end : last;
+        next = end + 1;
+
+        error = memmem(p, (size_t) (end - p), head, sizeof(head) - 1);
+
+        if (error) {
+            found = error + sizeof(head) - 1;
+        }
+    }
+
+    if (found) {
+        *len = (size_t) (last - found);
+    }
+
+    return found;
 }
 
 

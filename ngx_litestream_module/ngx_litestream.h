@@ -414,11 +414,6 @@ ngx_litestream_key_t *ngx_litestream_replica_key(
     ngx_litestream_replica_t *replica, char *name);
 
 
-/* errors of storages: ngx_litestream_tidy.c */
-
-void ngx_litestream_tidy(char *dst, size_t size, u_char *text, size_t len);
-
-
 /* YAML out and in: ngx_litestream_yaml.c */
 
 /*

@@ -561,7 +561,7 @@ done:
 
     slen = ngx_litestream_job_said(said, slen, line, llen);
 
-    ngx_litestream_tidy(run->last, sizeof(run->last), (u_char *) said, slen);
+    ngx_litestream_tidy(run->last, sizeof(run->last), said, slen);
 
     if (strncmp(run->last, "Error: ", 7) == 0) {
         ngx_memmove(run->last, run->last + 7, strlen(run->last + 7) + 1);

@@ -87,7 +87,8 @@ ngx_litestream_old_explain(ngx_litestream_run_t *run)
 
     text = line.error.len ? &line.error : &line.msg;
 
-    ngx_litestream_tidy(run->last, sizeof(run->last), text->data, text->len);
+    ngx_litestream_tidy(run->last, sizeof(run->last), (char *) text->data,
+                        text->len);
 }
 
 

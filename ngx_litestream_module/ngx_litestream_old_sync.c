@@ -656,7 +656,7 @@ ngx_litestream_old_value(void *data, ngx_uint_t depth, ngx_str_t *key,
 
     } else if (ngx_strcmp(key->data, "error") == 0) {
         ngx_litestream_tidy((char *) line->error, sizeof(line->error),
-                            value->data, value->len);
+                            (char *) value->data, value->len);
 
     } else if (ngx_strcmp(key->data, "level") == 0) {
         line->failed |= (ngx_strcmp(value->data, "ERROR") == 0);

@@ -15,6 +15,7 @@
 #define _NGX_LITESTREAM_SHARED_H_INCLUDED_
 
 
+#include <stddef.h>
 #include <stdint.h>
 
 #pragma GCC visibility push(hidden)
@@ -295,6 +296,11 @@ uintptr_t ngx_litestream_alive(ngx_litestream_super_status_t *st,
 int64_t ngx_litestream_lag(ngx_litestream_db_status_t *st, int64_t now);
 uintptr_t ngx_litestream_db_state(ngx_litestream_db_status_t *st,
     int64_t now);
+
+/* errors of storages: ngx_litestream_tidy.c */
+
+void ngx_litestream_tidy(char *dst, size_t size, const char *text,
+    size_t len);
 
 /* lower-case names of states */
 

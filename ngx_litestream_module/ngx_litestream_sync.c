@@ -259,7 +259,7 @@ ngx_litestream_sync_value(void *data, ngx_uint_t depth, ngx_str_t *key,
         a->txid = strtoull((char *) value->data, NULL, 10);
 
     } else if (ngx_strcmp(key->data, "error") == 0) {
-        ngx_litestream_tidy(a->text, sizeof(a->text), value->data,
+        ngx_litestream_tidy(a->text, sizeof(a->text), (char *) value->data,
                             value->len);
     }
 

@@ -4,98 +4,103 @@
  */
 
 
-/* what storages say, as people need it; pure */
+/*
+ * What storages say, as people need it.  The module and the command are built
+ * with it.
+ */
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
+#include <string.h>
 
-#include "ngx_litestream.h"
+#include "ngx_litestream_shared.h"
 
 
-static u_char *ngx_litestream_tidy_add(u_char *dst, u_char *last,
-    ngx_uint_t colon, u_char *p, size_t len);
-static void ngx_litestream_tidy_cut(char *text, char *from);
+static char *ngx_litestream_tidy_add(char *dst, const char *last, int colon,
+    const char *p, size_t len);
+static void ngx_litestream_tidy_cut(char *text, const char *from);
+static void ngx_litestream_tidy_step(char *text, const char *step);
 
 
 /*
  * The text of an error, put on one line of at most size - 1 bytes in dst, with
  * a NUL behind it.  Azure's client says it on a dozen: the code and what it
  * means stay, rulers and XML go; of Amazon's the numbers of the request go,
- * which nobody but Amazon can look up.  Any process, does not block.
+ * which nobody but Amazon can look up; of Litestream's restore the steps that
+ * it has failed in, which are about backups of 0.3.  Any process, does not
+ * block.
  */
 
 void
-ngx_litestream_tidy(char *dst, size_t size, u_char *text, size_t len)
+ngx_litestream_tidy(char *dst, size_t size, const char *text, size_t len)
 {
-    size_t      n;
-    u_char     *p, *d, *start, *end, *last, *stop;
-    ngx_str_t   code, meaning;
+    char        *d;
+    size_t       n, code_len, meaning_len;
+    const char  *p, *end, *last, *stop, *code, *meaning;
 
-    ngx_str_null(&code);
-    ngx_str_null(&meaning);
+    code = "";
+    code_len = 0;
+    meaning = "";
+    meaning_len = 0;
 
-    start = (u_char *) dst;
-    stop = start + size - 1;
-    d = start;
+    stop = dst + size - 1;
+    d = dst;
 
     last = text + len;
 
     for (p = text; p < last; p = end + 1) {
 
-        end = ngx_strlchr(p, last, '\n');
+        end = memchr(p, '\n', (size_t) (last - p));
         if (end == NULL) {
             end = last;
         }
 
-        while (p < end && *p <= ' ') {
+        while (p < end && (unsigned char) *p <= ' ') {
             p++;
         }
 
-        n = end - p;
+        n = (size_t) (end - p);
 
-        while (n && p[n - 1] <= ' ') {
+        while (n && (unsigned char) p[n - 1] <= ' ') {
             n--;
         }
 
-        if (n >= 5 && ngx_strncmp(p, "<?xml", 5) == 0) {
+        if (n >= 5 && strncmp(p, "<?xml", 5) == 0) {
             break;
         }
 
-        if (n >= 3 && ngx_strncmp(p, "---", 3) == 0) {
+        if (n >= 3 && strncmp(p, "---", 3) == 0) {
             continue;
         }
 
         /* "RESPONSE 403: 403 It is forbidden." */
 
-        if (n > 14 && ngx_strncmp(p, "RESPONSE ", 9) == 0) {
-            meaning.data = p + 14;
-            meaning.len = n - 14;
+        if (n > 14 && strncmp(p, "RESPONSE ", 9) == 0) {
+            meaning = p + 14;
+            meaning_len = n - 14;
             continue;
         }
 
-        if (n > 12 && ngx_strncmp(p, "ERROR CODE: ", 12) == 0) {
-            code.data = p + 12;
-            code.len = n - 12;
+        if (n > 12 && strncmp(p, "ERROR CODE: ", 12) == 0) {
+            code = p + 12;
+            code_len = n - 12;
             continue;
         }
 
-        d = ngx_litestream_tidy_add(d, stop, d > start, p, n);
+        d = ngx_litestream_tidy_add(d, stop, d > dst, p, n);
     }
 
-    d = ngx_litestream_tidy_add(d, stop, d > start, code.data, code.len);
+    d = ngx_litestream_tidy_add(d, stop, d > dst, code, code_len);
 
-    if (code.len == 0) {
-        d = ngx_litestream_tidy_add(d, stop, d > start, meaning.data,
-                                    meaning.len);
+    if (code_len == 0) {
+        d = ngx_litestream_tidy_add(d, stop, d > dst, meaning, meaning_len);
 
-    } else if (meaning.len && stop - d > 4) {
+    } else if (meaning_len && stop - d > 4) {
 
         /* no colon: what stands behind one is taken for a secret */
 
         *d++ = ' ';
         *d++ = '(';
-        d = ngx_litestream_tidy_add(d, stop - 1, 0, meaning.data, meaning.len);
+        d = ngx_litestream_tidy_add(d, stop - 1, 0, meaning, meaning_len);
         *d++ = ')';
     }
 
@@ -103,12 +108,15 @@ ngx_litestream_tidy(char *dst, size_t size, u_char *text, size_t len)
 
     ngx_litestream_tidy_cut(dst, ", RequestID: ");
     ngx_litestream_tidy_cut(dst, ", HostID: ");
+
+    ngx_litestream_tidy_step(dst, "get v0.3.x time bounds: ");
+    ngx_litestream_tidy_step(dst, "s3: list generations: ");
 }
 
 
-static u_char *
-ngx_litestream_tidy_add(u_char *dst, u_char *last, ngx_uint_t colon,
-    u_char *p, size_t len)
+static char *
+ngx_litestream_tidy_add(char *dst, const char *last, int colon, const char *p,
+    size_t len)
 {
     if (len == 0) {
         return dst;
@@ -119,14 +127,20 @@ ngx_litestream_tidy_add(u_char *dst, u_char *last, ngx_uint_t colon,
         *dst++ = ' ';
     }
 
-    return ngx_cpymem(dst, p, ngx_min(len, (size_t) (last - dst)));
+    if (len > (size_t) (last - dst)) {
+        len = (size_t) (last - dst);
+    }
+
+    memcpy(dst, p, len);
+
+    return dst + len;
 }
 
 
 /* a clause, up to the next comma */
 
 static void
-ngx_litestream_tidy_cut(char *text, char *from)
+ngx_litestream_tidy_cut(char *text, const char *from)
 {
     char  *p, *end;
 
@@ -138,6 +152,21 @@ ngx_litestream_tidy_cut(char *text, char *from)
     end = strchr(p + 1, ',');
 
     if (end) {
-        ngx_memmove(p, end, strlen(end) + 1);
+        memmove(p, end, strlen(end) + 1);
+    }
+}
+
+
+/* of a restore: looks for backups of 0.3, too, which is nobody's question */
+
+static void
+ngx_litestream_tidy_step(char *text, const char *step)
+{
+    char  *p;
+
+    p = strstr(text, step);
+
+    if (p) {
+        memmove(p, p + strlen(step), strlen(p + strlen(step)) + 1);
     }
 }

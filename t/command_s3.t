@@ -19,7 +19,7 @@ use Test::Litestream::Proc qw/ children cmdline slurp /;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(25);
+    ->has_daemon(qw/litestream sqlite3/)->plan(36);
 
 my $dir = $t->testdir;
 my $s3 = Test::Litestream::S3->new($t, secret => 'pa$$w0rd-of-the-backup');
@@ -122,6 +122,14 @@ unlink "$dir/copy";
     LITESTREAM_SECRET_ACCESS_KEY => 'wrong' } }, 'ltx', '-json', $other);
 
 is("$rc ${\ scalar(() = $err =~ /\n/g)}", '1 1', 'denied: exit code, a line');
+unlike($err, qr/RequestID|HostID/, 'denied: without numbers');
+
+($rc, $out, $err) = cli($t, { env => { %path, %{ $s3->env },
+    LITESTREAM_SECRET_ACCESS_KEY => 'wrong' } }, 'restore', '-json', '-o',
+    "$dir/copy", $other);
+
+like($err, qr/^nginx-litestream: "\Q$other\E": not restored: (?!get )/,
+    'denied: a restore');
 like(json($out)->{error}, qr/StatusCode: 403/, 'denied');
 unlike("$out$err", qr/wrong/, 'denied: no key');
 
@@ -132,6 +140,37 @@ $s3->signal('STOP');
 ($rc, $out, $err) = cli($t, 'restore', '-t', '2s', 'app');
 
 is($rc, 124, 'it hangs: exit code');
-like($err, qr/made no progress within 2 s, it was ended\n\z/, 'it hangs');
+like($err, qr/made\ no\ progress\ within\ 2\ s,\ it\ was\ ended:\ "\S+"\ takes
+    \ connections,\ but\ has\ not\ answered\n\z/x, 'it hangs');
 
 $s3->signal('CONT');
+
+# it is away
+
+$s3->stop();
+
+($rc, $out, $err) = cli($t, 'restore', '-t', '2s', 'app');
+
+is($rc, 124, 'it is away: exit code');
+like($err, qr/made no progress within 2 s, it was ended: "\Q${\ $s3->endpoint
+    }\E" cannot be reached: Connection refused\n\z/, 'it is away: the reason');
+
+($rc, $out, $err) = cli($t, { env => { %path, %{ $s3->env } } }, 'ltx', '-t',
+    '2s', $other);
+
+is($rc, 124, 'it is away, a URL: exit code');
+like($err, qr/cannot be reached: Connection refused\n\z/,
+    'it is away, a URL: the reason');
+
+# and nginx starts: status knows before the first look has ended
+
+$t->run(env => \%bundle);
+
+ok($t->waituntil(sub { $t->database('app')->{error} }), 'away: an error');
+is($t->database('app')->{state}, 'checking', 'away: still looking');
+is((cli($t, 'status'))[0], 1, 'away: exit code');
+
+$s3->start();
+
+is($t->waitforstate('app', 'replicating', 60), 'replicating', 'back');
+is((cli($t, 'status'))[0], 0, 'back: exit code');

@@ -25,7 +25,10 @@
 #include "../../cli/cli_old.c"
 #include "../../cli/cli_target.c"
 #include "../../cli/cli_wait.c"
+#include "../../cli/cli_yaml.c"
+#include "../../cli/cli_endpoint.c"
 #include "ngx_litestream_shared.c"
+#include "ngx_litestream_tidy.c"
 
 #include "unit.h"
 

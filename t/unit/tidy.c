@@ -17,7 +17,7 @@ static void
 tidy(const char *text, const char *expected, const char *name)
 {
     size_t   len;
-    u_char  *copy;
+    char    *copy;
 
     /* as it comes: without an end */
 
@@ -69,13 +69,19 @@ main(void)
     tidy("StatusCode: 0, RequestID: ", "StatusCode: 0, RequestID:",
          "Amazon: cut off");
 
+    tidy("Error: get v0.3.x time bounds: s3: list generations: operation "
+         "error S3: ListObjectsV2: no\n",
+         "Error: operation error S3: ListObjectsV2: no", "steps");
+    tidy("s3: list generations: ", "s3: list generations:",
+         "steps: nothing behind it");
+
     /* whatever the size is, there is an end, and nothing behind it */
 
     text = "a\nbb\nERROR CODE: ccc\nRESPONSE 400: dddd\neeeee";
 
     for (n = 1; n <= sizeof(small); n++) {
         memset(small, 'x', sizeof(small));
-        ngx_litestream_tidy(small, n, (u_char *) text, strlen(text));
+        ngx_litestream_tidy(small, n, text, strlen(text));
 
         for (i = n; i < sizeof(small) && small[i] == 'x'; i++) { /* void */ }
 
