@@ -22,7 +22,8 @@ static void cli_status_groups(cli_state_t *st);
 static void cli_status_row(cli_state_t *st, ngx_litestream_db_status_t *db,
     cli_row_t *row);
 static void cli_status_set(cli_row_t *row, int n, const char *text);
-static void cli_status_errors(ngx_litestream_db_status_t *db);
+static void cli_status_errors(cli_state_t *st,
+    ngx_litestream_db_status_t *db);
 
 
 static const char  *cli_columns[CLI_COLUMNS] = {
@@ -32,7 +33,8 @@ static const char  *cli_columns[CLI_COLUMNS] = {
 
 /*
  * CLI_YES: nginx runs, and all is in order; CLI_NO: one of the databases is
- * not in place, lagging, or in error.
+ * not in place, lagging, or in error, or something stands in the way of its
+ * replication from the beginning.
  */
 
 int
@@ -81,11 +83,21 @@ cli_status(cli_options_t *o)
         case NGX_LITESTREAM_DB_ERROR:
             return CLI_NO;
 
-        default:
+        case NGX_LITESTREAM_DB_CHECKING:
+        case NGX_LITESTREAM_DB_STARTING:
 
-            if (!st->dbs[i].in_place) {
+            if (st->dbs[i].error[0]) {
                 return CLI_NO;
             }
+
+            break;
+
+        default:
+            break;
+        }
+
+        if (!st->dbs[i].in_place) {
+            return CLI_NO;
         }
     }
 
@@ -174,7 +186,7 @@ cli_status_table(cli_state_t *st)
 
         (void) putchar('\n');
 
-        cli_status_errors(&st->dbs[i]);
+        cli_status_errors(st, &st->dbs[i]);
     }
 
     free(row);
@@ -318,9 +330,9 @@ cli_status_set(cli_row_t *row, int n, const char *text)
 /* below its row: they are long */
 
 static void
-cli_status_errors(ngx_litestream_db_status_t *db)
+cli_status_errors(cli_state_t *st, ngx_litestream_db_status_t *db)
 {
-    char  text[4 * NGX_LITESTREAM_ERROR_LEN + 1];
+    char  text[4 * NGX_LITESTREAM_ERROR_LEN + 1], span[64];
 
     if (db->error[0]) {
         (void) cli_escape(text, sizeof(text), db->error);
@@ -328,7 +340,11 @@ cli_status_errors(ngx_litestream_db_status_t *db)
     }
 
     if (db->verify.at && !db->verify.verified && db->verify.error[0]) {
+        cli_span(span, sizeof(span),
+                 st->now > db->verify.at ? st->now - db->verify.at : 0);
+
         (void) cli_escape(text, sizeof(text), db->verify.error);
-        (void) printf("    not verified: %s\n", text);
+        (void) printf("    last verification, %s ago, failed: %s\n", span,
+                      text);
     }
 }

@@ -328,7 +328,9 @@ ngx_litestream_verify_run(ngx_litestream_job_t *job)
     job->result.rc = NGX_ERROR;
 
     if (!job->in.seq) {
-        ngx_litestream_verify_fail(job, "not replicated now: %s",
+        ngx_litestream_verify_fail(job, "%s%s",
+                                   strncmp(job->in.text, "not replicated", 14)
+                                   == 0 ? "" : "not replicated now: ",
                                    job->in.text);
         return;
     }

@@ -16,7 +16,7 @@ use Test::Litestream;
 use Test::Litestream::CLI;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(43)
+    ->has_daemon(qw/litestream sqlite3/)->plan(46)
     ->expect_alerts(qr/litestream supervisor process \d+ exited on signal 9/);
 
 my $dir = $t->testdir;
@@ -138,6 +138,15 @@ like($out, qr/^app +error .*\n    error: .*(was deleted|is missing)/m,
     'an error');
 is((cli($t, 'status', 'later'))[0], 0, 'not that of another');
 same('app');
+
+# a verification that has failed: when, and once that it is not replicated
+
+($rc, $out, $err) = cli($t, 'verify', 'app');
+is($rc, 1, 'not verified: exit code');
+like((cli($t, 'status', 'app'))[1], qr/^\ {4}last\ verification,
+    \ [\d.]+s\ ago,\ failed:\ not\ replicated\ now:\ .*(was\ deleted|is\ missing)
+    /mx, 'not verified');
+unlike((cli($t, 'status', 'later'))[1], qr/verification/, 'and not another');
 
 # the supervisor is killed: the next one, as the endpoint says
 

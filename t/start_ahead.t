@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(32);
+    ->has_daemon(qw/litestream sqlite3/)->plan(35);
 
 my $dir = $t->testdir;
 
@@ -139,6 +139,9 @@ sub conflict {
     is(response(http_get('/litestream/ready'))->{status}, 200, "$name: ready");
     is(response(http_get('/litestream/ready?replicating=1'))->{status}, 503,
         "$name: not replicating");
+
+    like(response(http_post('/litestream/verify/app'))->{body},
+        qr/"error":"not replicated: replica /, "$name: not verified");
 
     # it is written to
 
