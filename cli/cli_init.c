@@ -35,6 +35,10 @@ cli_init(cli_options_t *o)
     int          i, k, rc;
     cli_init_t  *in;
 
+    if (o->to && cli_init_to(o->to) != CLI_YES) {
+        return CLI_USAGE;
+    }
+
     in = calloc(1, sizeof(cli_init_t));
 
     if (in == NULL) {

@@ -141,6 +141,7 @@ int cli_init_sqlite(int dir, const char *name, int *wal);
 /* prints the plan, and writes the files that go with it */
 
 int cli_init_print(cli_init_t *in);
+int cli_init_to(const char *to);
 
 
 #endif /* _CLI_INIT_H_INCLUDED_ */

@@ -28,6 +28,8 @@ static void cli_init_dbs(cli_init_t *in);
 static int cli_init_all_root(cli_init_t *in);
 static int cli_init_groups(cli_init_t *in);
 static void cli_init_type(cli_init_t *in, cli_init_db_t *db);
+static const char *cli_init_word(const char *p, char *word, size_t size);
+static void cli_init_words(const char *text);
 static void cli_init_value(const char *text);
 static void cli_init_value_of(const char *name, const char *text);
 static void cli_init_comment(const char *text);
@@ -60,9 +62,9 @@ cli_init_print(cli_init_t *in)
                  "    server {\n"
                  "        listen 80;\n"
                  "\n"
-                 "        # the application\n"
                  "        location / {\n"
-                 "            proxy_pass http://127.0.0.1:8000;\n"
+                 "            proxy_pass http://127.0.0.1:8000;"
+                 "  # your application's port\n"
                  "        }\n"
                  "\n"
                  "        location /litestream/ {\n"
@@ -296,8 +298,19 @@ cli_init_settings(cli_init_t *in)
                              "PATH\n", stdout);
             }
 
+            if (in->o->to && strncmp(in->o->to, "s3://", 5) == 0
+                && in->n_secrets == 0
+                && strstr(in->o->to, "access_key_id=") == NULL)
+            {
+                (void) fputs("    # of mode 0600, with LITESTREAM_ACCESS_KEY_ID"
+                             "=... and\n"
+                             "    # LITESTREAM_SECRET_ACCESS_KEY=...\n"
+                             "    # litestream_env_file   " CLI_INIT_ENV ";\n",
+                             stdout);
+            }
+
             (void) fputs("    litestream_replica      ", stdout);
-            cli_init_value(in->o->to ? in->o->to : CLI_INIT_REPLICA);
+            cli_init_words(in->o->to ? in->o->to : CLI_INIT_REPLICA);
             (void) fputs(";\n", stdout);
             break;
         }
@@ -428,6 +441,98 @@ cli_init_all_root(cli_init_t *in)
     }
 
     return n > 0;
+}
+
+
+/*
+ * What -to says is what litestream_replica would be given: a URL, and perhaps
+ * parameters behind it.  In a path, blanks are part of it.  CLI_YES, or
+ * CLI_USAGE: said.
+ */
+
+int
+cli_init_to(const char *to)
+{
+    char         word[PATH_MAX];
+    size_t       n;
+    const char  *p;
+
+    if (!cli_is_url(to)) {
+        cli_error("invalid -to \"%s\": say a URL, such as s3://BUCKET/PATH or "
+                  "file:///PATH", to);
+        return CLI_USAGE;
+    }
+
+    if (strncmp(to, "file://", 7) == 0) {
+        return CLI_YES;
+    }
+
+    p = cli_init_word(to, word, sizeof(word));
+
+    for ( ;; ) {
+
+        p = cli_init_word(p, word, sizeof(word));
+
+        if (word[0] == '\0') {
+            return CLI_YES;
+        }
+
+        n = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+        if (n == 0 || word[n] != '=') {
+            cli_error("invalid -to \"%s\": what follows the URL must be "
+                      "parameters, such as endpoint=URL or region=NAME, not "
+                      "\"%s\"", to, word);
+            return CLI_USAGE;
+        }
+    }
+}
+
+
+/* the next one, "": there is none; and what follows it */
+
+static const char *
+cli_init_word(const char *p, char *word, size_t size)
+{
+    size_t  n;
+
+    p += strspn(p, " \t");
+    n = strcspn(p, " \t");
+
+    cli_copy(word, size, "%.*s", (int) n, p);
+
+    return p + n;
+}
+
+
+static void
+cli_init_words(const char *text)
+{
+    int          n;
+    char         word[PATH_MAX];
+    const char  *p;
+
+    if (strncmp(text, "file://", 7) == 0) {
+        cli_init_value(text);
+        return;
+    }
+
+    p = text;
+
+    for (n = 0; /* void */ ; n++) {
+
+        p = cli_init_word(p, word, sizeof(word));
+
+        if (word[0] == '\0') {
+            return;
+        }
+
+        if (n) {
+            (void) putchar(' ');
+        }
+
+        cli_init_value(word);
+    }
 }
 
 

@@ -20,7 +20,7 @@ use Test::Litestream::CLI;
 use Test::Litestream::Init qw/ accepted databases /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(27);
+    ->has_daemon(qw/litestream sqlite3/)->plan(35);
 
 my $dir = $t->testdir;
 my $srv = $t->db_dir('srv');
@@ -72,6 +72,39 @@ is(databases($out), "db $srv/app/data/db.sqlite3, "
 like($out, qr!^    litestream_replica +file://\Q$dir\E/backup;$!m,
     'where the backups go');
 is(accepted($t, $out), 'ok', 'files and directories: accepted');
+
+like($out, qr!^ +proxy_pass http://127\.0\.0\.1:8000; +# your .+ port$!m,
+    'where the application is said');
+
+# and by which parameters
+
+my $s3 = 's3://backups/prod';
+my $end = 'endpoint=https://s3.example.com';
+
+for ("$s3 $end region=eu-1", "$s3   $end\tregion=eu-1 ") {
+    ($rc, $out) = cli($t, 'init', '-to', $_, "$srv/blog");
+
+    like($out, qr!^    litestream_replica +\Q$s3 $end region=eu-1\E;$!m,
+        'parameters');
+}
+
+like($out, qr!^    # litestream_env_file +/etc/nginx/litestream\.env;$!m,
+    'where its key is said');
+is(accepted($t, $out), 'ok', 'parameters: accepted');
+
+($rc, $out, $err) = cli($t, 'init', '-to', "$s3 $end eu-1", "$srv/blog");
+
+is("$rc$out$err", "2nginx-litestream: invalid -to \"$s3 $end eu-1\": what "
+    . 'follows the URL must be parameters, such as endpoint=URL or '
+    . "region=NAME, not \"eu-1\"\n", 'no parameter');
+
+($rc, $out, $err) = cli($t, 'init', '-to', '/mnt/backup', "$srv/blog");
+
+like("$rc$out$err", qr!^2nginx-litestream: invalid -to "/mnt/backup": say a!,
+    'no URL');
+
+($rc, $out) = cli($t, 'init', '-to', "file://$dir/two words", "$srv/blog");
+is(accepted($t, $out), 'ok', 'a folder with a blank: accepted');
 
 # a name that all of them have is not an alias
 
