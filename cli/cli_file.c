@@ -61,7 +61,9 @@ cli_file_read(cli_state_t *st)
 
         if (errno == ENOENT || errno == ENOTDIR) {
             cli_copy(st->error, sizeof(st->error), "nginx is not running: "
-                     "there is no \"%.700s\"%s%.200s", name,
+                     "there is no \"%.550s\"%s%s%.200s", name,
+                     st->said ? "" : ", or it has another configuration or "
+                     "state path: say -c FILE or -path DIR",
                      st->why[0] ? "; " : "", st->why);
             return CLI_NOT_RUNNING;
         }

@@ -38,6 +38,7 @@ cli_find(cli_options_t *o, cli_state_t *st)
 
     st->why[0] = '\0';
     st->guessed = 0;
+    st->said = 1;
 
     if (o->path) {
         return cli_find_set(st, o->path, "-path");
@@ -50,6 +51,8 @@ cli_find(cli_options_t *o, cli_state_t *st)
     if (o->n_nginx_args == 0 && o->nginx == NULL && env && *env) {
         return cli_find_set(st, env, "LITESTREAM_STATE_PATH");
     }
+
+    st->said = (o->n_nginx_args || o->nginx);
 
     rc = cli_find_nginx(o, st);
 

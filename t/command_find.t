@@ -138,7 +138,8 @@ nginx("cat <<'EOC'", "http {", "}", 'EOC');
 ($rc, $out, $err) = by_path('status');
 
 is($rc, 3, 'the default: exit code');
-like($err, qr!no "/var/lib/nginx-litestream/status"$!, 'the default');
+like($err, qr!no\ "/var/lib/nginx-litestream/status",\ or\ it\ has\ another\ .*:\ say
+    \ -c\ FILE\ or\ -path\ DIR$!x, 'the default, and where else it may be');
 
 nginx("cat <<'EOC'", "\tlitestream_state_path '$dir/st';", 'EOC');
 is((by_path('status'))[0], 0, 'found in PATH');
