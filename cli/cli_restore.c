@@ -101,7 +101,10 @@ cli_restore(cli_options_t *o)
 static int
 cli_restore_options(cli_options_t *o)
 {
-    size_t  n;
+    size_t       n;
+    const char  *hex;
+
+    static const char  zeros[] = "0000000000000000";
 
     if (o->force) {
         cli_fail(o, "restore never replaces a file: without -o it makes a new "
@@ -118,9 +121,20 @@ cli_restore_options(cli_options_t *o)
 
         n = strspn(o->txid, "0123456789abcdefABCDEF");
 
+        /*
+         * "10" might be what the metrics show, in decimal: a restore to
+         * another transaction than the one that was meant would not be seen.
+         */
+
         if (n != CLI_RESTORE_TXID || o->txid[n]) {
+
+            hex = (n && n < CLI_RESTORE_TXID && o->txid[n] == '\0')
+                  ? o->txid : NULL;
+
             cli_fail(o, "invalid transaction \"%s\": it has %d hex digits, as "
-                     "ltx shows them", o->txid, CLI_RESTORE_TXID);
+                     "ltx shows them%s%s%s", o->txid, CLI_RESTORE_TXID,
+                     hex ? ", like " : "", hex ? zeros + n : "",
+                     hex ? hex : "");
             return CLI_USAGE;
         }
     }
@@ -362,8 +376,8 @@ cli_restore_free(cli_restore_t *r)
 static int
 cli_restore_place(cli_restore_t *r)
 {
-    int    i, n, rc;
-    char   dir[PATH_MAX], *slash;
+    int    i, n, rc, err;
+    char   dir[PATH_MAX], user[256], *slash;
 
     cli_copy(dir, sizeof(dir), "%s", r->output);
 
@@ -377,13 +391,16 @@ cli_restore_place(cli_restore_t *r)
 
     if (access(slash == dir ? "/" : dir, W_OK|X_OK) == -1) {
 
-        if (errno == ENOENT) {
+        err = errno;
+
+        if (err == ENOENT) {
             cli_fail(r->o, "directory \"%.700s\" is missing", dir);
 
         } else {
-            cli_fail(r->o, "user %u, who is to restore it, may not write in "
-                     "\"%.700s\": %s", (unsigned) geteuid(), dir,
-                     strerror(errno));
+            cli_user(geteuid(), user, sizeof(user));
+
+            cli_fail(r->o, "%s, who is to restore it, may not write in "
+                     "\"%.700s\": %s", user, dir, strerror(err));
         }
 
         return CLI_NO;

@@ -18,7 +18,7 @@ use Test::Litestream::CLI;
 use Test::Litestream::Command qw/ wait_for /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(74);
+    ->has_daemon(qw/litestream sqlite3/)->plan(75);
 
 my $dir = $t->testdir;
 
@@ -71,7 +71,9 @@ usage('restore never replaces a file: without -o it makes a new one',
 usage('-txid or -timestamp, not both', '-txid', '0' x 16, '-timestamp',
     '2026-01-01T00:00:00Z', 'app');
 usage("invalid transaction \"$_\": it has 16 hex digits, as ltx shows them",
-    '-txid', $_, 'app') for '1', '0' x 17, 'g' x 16, '';
+    '-txid', $_, 'app') for '0' x 17, 'g' x 16, '1g', '';
+usage('invalid transaction "2a": it has 16 hex digits, as ltx shows them, like '
+    . '000000000000002a', '-txid', '2a', 'app');
 usage("invalid time \"$_\": say 2006-01-02T15:04:05Z, or "
     . '2006-01-02T15:04:05+01:00', '-timestamp', $_, 'app')
     for 'yesterday', '2026-01-01 00:00:00', '2026-01-01T00:00:00',
@@ -106,7 +108,7 @@ is((cli($t, 'restore', '-o', "$dir/no/copy", 'app'))[2],
     "nginx-litestream: directory \"$dir/no\" is missing\n",
     'no such directory');
 is((cli($t, 'restore', '-o', "$dir/copy", 'app'))[2],
-    "nginx-litestream: user $uid, who is to restore it, may not write in "
+    "nginx-litestream: user $user, who is to restore it, may not write in "
     . "\"$dir\": Permission denied\n", 'a directory of somebody else');
 
 # what nginx cares for
