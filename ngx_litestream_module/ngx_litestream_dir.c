@@ -29,6 +29,14 @@ static ngx_uint_t ngx_litestream_dir_vars(ngx_litestream_dir_t *dir,
 
 static ngx_str_t  ngx_litestream_dir_file = ngx_string("$file");
 
+/*
+ * Names are made up by others, and the supervisor compares them, too: some ms
+ * at most for each, whatever the regular expression
+ */
+
+static ngx_str_t  ngx_litestream_dir_limit =
+    ngx_string("(*LIMIT_MATCH=200000)");
+
 
 ngx_uint_t
 ngx_litestream_dir_named(ngx_str_t *path)
@@ -118,7 +126,7 @@ ngx_litestream_dir_regex(ngx_litestream_db_ctx_t *ctx,
 {
     char                 *reason;
     u_char                errstr[NGX_MAX_CONF_ERRSTR];
-    ngx_str_t             regex;
+    ngx_str_t             regex, limited;
     ngx_pool_t           *pool;
     ngx_regex_compile_t   rc;
 
@@ -142,6 +150,26 @@ ngx_litestream_dir_regex(ngx_litestream_db_ctx_t *ctx,
     rc.pool = pool;
     rc.err.len = NGX_MAX_CONF_ERRSTR;
     rc.err.data = errstr;
+
+    if (ngx_regex_compile(&rc) != NGX_OK) {
+        ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,
+                                  "path of database \"%V\": %V",
+                                  &ctx->db->alias, &rc.err);
+        return NGX_ERROR;
+    }
+
+    /* first as it is, since messages have it in them */
+
+    limited.len = ngx_litestream_dir_limit.len + regex.len;
+    limited.data = ngx_pnalloc(pool, limited.len + 1);
+    if (limited.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(limited.data, "%V%V%Z", &ngx_litestream_dir_limit,
+                       &regex);
+
+    rc.pattern = limited;
 
     if (ngx_regex_compile(&rc) != NGX_OK) {
         ngx_litestream_said_error(ctx->parse->cf->log, ctx->said, 0,

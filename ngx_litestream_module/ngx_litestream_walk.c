@@ -359,6 +359,7 @@ static ngx_uint_t
 ngx_litestream_walk_meant(ngx_litestream_walk_t *w, u_char *name, size_t len,
     uint64_t at)
 {
+    ngx_int_t  rc;
     ngx_str_t  path;
 
     if (ngx_litestream_name_beside(name, len)) {
@@ -372,8 +373,19 @@ ngx_litestream_walk_meant(ngx_litestream_walk_t *w, u_char *name, size_t len,
     path.data = (u_char *) w->path;
     path.len = w->len;
 
-    return name[0] != '.'
-           && ngx_regex_exec(w->dir->regex, &path, NULL, 0) >= 0;
+    if (name[0] == '.') {
+        return 0;
+    }
+
+    rc = ngx_regex_exec(w->dir->regex, &path, NULL, 0);
+
+    if (rc < 0 && rc != NGX_REGEX_NO_MATCHED) {
+        ngx_litestream_walk_problem(w, "\"%s\" takes too long to be compared "
+                                    "with the regular expression",
+                                    ngx_litestream_walk_below(w));
+    }
+
+    return rc >= 0;
 }
 
 
