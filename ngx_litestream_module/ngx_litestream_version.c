@@ -10,6 +10,10 @@
 #include "ngx_litestream_supervisor.h"
 
 
+/* a machine that is slow must not keep nginx from its start, ms */
+#define NGX_LITESTREAM_VERSION_LIMIT  30000
+
+
 static void ngx_litestream_version_run(ngx_litestream_job_t *job);
 static void ngx_litestream_version_done(ngx_litestream_job_t *job);
 static void ngx_litestream_version_handler(ngx_event_t *ev);
@@ -37,7 +41,7 @@ ngx_litestream_version(void)
     job->group = ngx_litestream_sup->rgroups[0].group;
     job->run = ngx_litestream_version_run;
     job->done = ngx_litestream_version_done;
-    job->timeout = 20000;
+    job->timeout = NGX_LITESTREAM_VERSION_LIMIT + 10000;
 
     ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_ANY);
 }
@@ -55,6 +59,7 @@ ngx_litestream_version_run(ngx_litestream_job_t *job)
 {
     char                  *argv[3], *p;
     unsigned               major, minor, patch;
+    ngx_int_t              rc;
     ngx_litestream_run_t   run;
 
     argv[0] = (char *) ngx_litestream_sup->conf->bin.data;
@@ -63,9 +68,17 @@ ngx_litestream_version_run(ngx_litestream_job_t *job)
 
     job->result.rc = NGX_ERROR;
 
-    if (ngx_litestream_job_exec(job, argv, 10000, NULL, &run) != NGX_OK
-        || run.status != 0 || run.out == NULL)
-    {
+    rc = ngx_litestream_job_exec(job, argv, NGX_LITESTREAM_VERSION_LIMIT, NULL,
+                                 &run);
+
+    if (rc != NGX_OK && run.timedout) {
+        (void) snprintf(job->result.text, sizeof(job->result.text),
+                        "\"%s version\" has not answered in %d s", argv[0],
+                        NGX_LITESTREAM_VERSION_LIMIT / 1000);
+        return;
+    }
+
+    if (rc != NGX_OK || run.status != 0 || run.out == NULL) {
         (void) snprintf(job->result.text, sizeof(job->result.text),
                         "\"%s version\" failed%s%s", argv[0],
                         run.last[0] ? ": " : "", run.last);

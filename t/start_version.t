@@ -14,7 +14,7 @@ use lib 'lib';
 use Test::Litestream;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(50);
+    ->has_daemon(qw/litestream sqlite3/)->plan(54);
 
 my $dir = $t->testdir;
 my $bin = $t->fake();
@@ -68,6 +68,8 @@ refused('nothing', qr/"\Q$bin\E version" (failed|says "")/, 'version: exit 0');
 refused('an error', qr/"\Q$bin\E version" failed: no such command/,
     'version: stderr no such command', 'version: exit 1');
 refused('a crash', qr/"\Q$bin\E version" failed/, 'version: kill SEGV');
+refused('silence', qr/"\Q$bin\E version" has not answered in 30 s/,
+    'version: hang');
 
 # good enough: what is there is used
 
@@ -93,7 +95,7 @@ sub refused {
     $t->write_file('fake/calls', '');
 
     my $before = $t->tree($db->dir);
-    my ($rc, $err) = $t->try_run();
+    my ($rc, $err) = $t->try_run(ceiling => 60);
 
     isnt($rc, 0, "$name: nginx does not start");
     like($err, qr/\[emerg\] litestream: $why/, "$name: it says why");
