@@ -29,6 +29,8 @@ typedef struct {
 } ngx_litestream_report_t;
 
 
+static size_t ngx_litestream_progress_line(ngx_litestream_rdb_t *rdb,
+    u_char *text, size_t size);
 static void ngx_litestream_progress_limit(ngx_litestream_db_status_t *st);
 static void ngx_litestream_foreground_child(ngx_cycle_t *cycle, int fd,
     pid_t parent);
@@ -39,12 +41,15 @@ static ngx_msec_t              ngx_litestream_said;
 static volatile sig_atomic_t   ngx_litestream_caught;
 
 
-/* a line every few seconds on the terminal where nginx is being started */
+/*
+ * A line every few seconds on the terminal where nginx is being started; while
+ * nothing comes from a storage, at growing intervals.
+ */
 
 void
 ngx_litestream_progress(void)
 {
-    u_char                *p;
+    size_t                 len;
     ngx_uint_t             i;
     ngx_litestream_rdb_t  *rdb;
     u_char                 text[NGX_MAX_ERROR_STR];
@@ -63,25 +68,64 @@ ngx_litestream_progress(void)
             continue;
         }
 
-        if (rdb->st.restore_total > 0) {
-            p = ngx_snprintf(text, sizeof(text),
-                             "nginx: litestream: restoring \"%V\": %L of %L "
-                             "bytes" NGX_LINEFEED, &rdb->db->alias,
-                             rdb->st.restore_bytes, rdb->st.restore_total);
+        len = ngx_litestream_progress_line(rdb, text, sizeof(text));
 
-        } else {
-            p = ngx_snprintf(text, sizeof(text),
-                             "nginx: litestream: restoring \"%V\": waiting "
-                             "for \"%V\"" NGX_LINEFEED, &rdb->db->alias,
-                             &rdb->db->replica->url);
+        if (len) {
+            (void) ngx_write_fd(ngx_stderr, text, len);
         }
-
-        (void) ngx_write_fd(ngx_stderr, text, p - text);
 
         ngx_litestream_progress_limit(&rdb->st);
     }
 
     ngx_litestream_said = ngx_current_msec;
+}
+
+
+/* the length of the line, or 0: nothing is to be said now */
+
+static size_t
+ngx_litestream_progress_line(ngx_litestream_rdb_t *rdb, u_char *text,
+    size_t size)
+{
+    u_char      *p;
+    ngx_msec_t   waited, timeout;
+
+    if (rdb->st.restore_total > 0) {
+        p = ngx_snprintf(text, size,
+                         "nginx: litestream: restoring \"%V\": %L of %L "
+                         "bytes" NGX_LINEFEED, &rdb->db->alias,
+                         rdb->st.restore_bytes, rdb->st.restore_total);
+
+        return p - text;
+    }
+
+    waited = ngx_current_msec - rdb->heard;
+
+    if (waited < 2 * rdb->said) {
+        return 0;
+    }
+
+    rdb->said = waited;
+    timeout = ngx_litestream_sup->conf->restore_timeout;
+
+    p = ngx_snprintf(text, size,
+                     "nginx: litestream: restoring \"%V\": waiting for \"%V\", "
+                     "%M of %M s%s%s" NGX_LINEFEED,
+                     &rdb->db->alias, &rdb->db->replica->url, waited / 1000,
+                     (timeout + 999) / 1000,
+                     rdb->st.error[0] ? ": " : "", rdb->st.error);
+
+    return p - text;
+}
+
+
+/* in the child: something was heard of the restore, its time begins anew */
+
+void
+ngx_litestream_heard(ngx_litestream_rdb_t *rdb)
+{
+    rdb->heard = ngx_current_msec;
+    rdb->said = 0;
 }
 
 

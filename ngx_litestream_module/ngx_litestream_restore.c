@@ -819,6 +819,8 @@ ngx_litestream_place_message(ngx_litestream_job_t *job,
         return;
     }
 
+    ngx_litestream_heard(rdb);
+
     rdb->st.state = NGX_LITESTREAM_DB_RESTORING;
     rdb->st.restore_state = NGX_LITESTREAM_RESTORE_RUNNING;
     rdb->st.restore_bytes = msg->bytes;

@@ -298,6 +298,8 @@ struct ngx_litestream_rdb_s {
     ngx_litestream_waiter_t      point_waiter;
     ngx_event_t                  retry;
     ngx_msec_t                   delay;
+    ngx_msec_t                   heard;   /* when, of its first restore */
+    ngx_msec_t                   said;    /* for how long it has waited */
 
     /* identity of the file that was checked; ino 0: not there yet */
 
@@ -578,6 +580,7 @@ ngx_int_t ngx_litestream_foreground(ngx_cycle_t *cycle,
     ngx_litestream_conf_t *lcf);
 void ngx_litestream_report(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_progress(void);
+void ngx_litestream_heard(ngx_litestream_rdb_t *rdb);
 
 /* ngx_litestream_version.c */
 

@@ -63,7 +63,8 @@ my @lines = grep { /"app"/ && !/\[warn\] replica/ } split /\n/, $err;
 
 is($rc, 0, 'nginx starts') or diag($err);
 is(scalar(grep { /^nginx: litestream: / } @lines), @lines, 'all of them ours');
-like($lines[0], qr/restoring "app": waiting for "\Q$url\E"$/, 'the storage');
+like($lines[0], qr/restoring "app": waiting for "\Q$url\E", \d+ of 60 s$/,
+    'the storage');
 is(scalar(grep { /restoring "app": 5000 of $size bytes$/ } @lines),
     grep({ /restoring "app": \d/ } @lines), 'bytes of bytes');
 cmp_ok(scalar(grep { /5000 of/ } @lines), '>=', 1, 'more than none');

@@ -16,7 +16,7 @@ use Test::Litestream;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(28);
+    ->has_daemon(qw/litestream sqlite3/)->plan(31);
 
 my $s3 = Test::Litestream::S3->new($t);
 my $endpoint = $s3->endpoint;
@@ -123,6 +123,14 @@ cmp_ok($t->now - $from, '<', $t->ceiling(20), 'missing: within the timeout');
 like($err, qr/\[emerg\].*"app".*"\Q$endpoint\E" cannot be reached: Connection/,
     'missing: the reason');
 unlike($err, qr/\Q${\ $s3->secret }\E/, 'missing: no secret');
+
+my @lines = $err =~ /^(nginx: litestream: restoring .*)$/mg;
+
+cmp_ok(scalar(@lines), '<=', 4, 'missing: a few lines of it');
+like($lines[-1], qr/"app": waiting for "s3:\S+, \d+ of 10 s: "\Q$endpoint\E"/,
+    'missing: for how long it waits');
+like($lines[-1], qr/" cannot be reached: Connection refused$/,
+    'missing: why it waits');
 is(-e $db->path ? 1 : 0, 0, 'missing: nothing was made');
 
 $t->stop() unless $rc;
