@@ -475,6 +475,7 @@ void cli_dir_table(cli_state_t *st);
 /* how a database is, for people and programs: cli_status.c */
 
 int cli_ready(cli_state_t *st);
+const char *cli_db_state(cli_state_t *st, ngx_litestream_db_status_t *db);
 
 /* cli_wait.c: 1 if an error may pass, like a storage that cannot be reached */
 

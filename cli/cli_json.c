@@ -384,8 +384,7 @@ cli_json_database(cli_json_t *json, cli_state_t *st,
 
     cli_json_text(json, "alias", db->alias);
     cli_json_text(json, "path", db->path);
-    cli_json_text(json, "state",
-        ngx_litestream_db_state_names[ngx_litestream_db_state(db, st->now)]);
+    cli_json_text(json, "state", cli_db_state(st, db));
     cli_json_number(json, "size", db->size);
     cli_json_number(json, "wal_size", db->wal_size);
     cli_json_txid(json, "txid", db->txid);

@@ -122,6 +122,32 @@ cli_ready(cli_state_t *st)
 }
 
 
+/*
+ * The name of its state: what somebody was doing with it has ended with nginx,
+ * and says nothing of how it is.
+ */
+
+const char *
+cli_db_state(cli_state_t *st, ngx_litestream_db_status_t *db)
+{
+    if (st->alive) {
+        return ngx_litestream_db_state_names[ngx_litestream_db_state(db,
+                                                                     st->now)];
+    }
+
+    switch (db->state) {
+
+    case NGX_LITESTREAM_DB_NEW:
+    case NGX_LITESTREAM_DB_MISSING:
+    case NGX_LITESTREAM_DB_ERROR:
+        return ngx_litestream_db_state_names[db->state];
+
+    default:
+        return "stopped";
+    }
+}
+
+
 static void
 cli_status_table(cli_state_t *st)
 {
@@ -276,24 +302,18 @@ static void
 cli_status_row(cli_state_t *st, ngx_litestream_db_status_t *db,
     cli_row_t *row)
 {
-    char       text[128], total[64], url[1024];
-    int64_t    lag;
-    uintptr_t  state;
+    char     text[128], total[64], url[1024];
+    int64_t  lag;
 
     cli_status_set(row, 0, db->alias);
 
-    /* nobody syncs any more: that it lags would be no news */
+    cli_copy(text, sizeof(text), "%s", cli_db_state(st, db));
 
-    state = st->alive ? ngx_litestream_db_state(db, st->now) : db->state;
-
-    cli_copy(text, sizeof(text), "%s", ngx_litestream_db_state_names[state]);
-
-    if (state == NGX_LITESTREAM_DB_RESTORING && db->restore_total > 0
-        && db->restore_bytes >= 0)
+    if (st->alive && db->state == NGX_LITESTREAM_DB_RESTORING
+        && db->restore_total > 0 && db->restore_bytes >= 0)
     {
         cli_size(total, sizeof(total), db->restore_total);
-        cli_copy(text, sizeof(text), "%s %d%% of %s",
-                 ngx_litestream_db_state_names[state],
+        cli_copy(text, sizeof(text), "%s %d%% of %s", cli_db_state(st, db),
                  (int) (100.0 * (double) (db->restore_bytes
                                           < db->restore_total
                                           ? db->restore_bytes

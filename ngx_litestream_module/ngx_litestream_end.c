@@ -600,6 +600,10 @@ ngx_litestream_exit(int status)
 
         ngx_litestream_memory_flush();
 
+        if (sup->restore_only && status) {
+            ngx_litestream_start_failed();
+        }
+
         /* those who remain are of another master, whose supervisor follows */
 
         sup->st.clean = ((sup->restore_only && status == 0) || sup->others)

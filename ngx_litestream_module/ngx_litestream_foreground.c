@@ -31,11 +31,18 @@ typedef struct {
 
 static size_t ngx_litestream_progress_line(ngx_litestream_rdb_t *rdb,
     u_char *text, size_t size);
+static void ngx_litestream_start_text(char *text, size_t size,
+    ngx_litestream_db_t *db);
 static void ngx_litestream_progress_limit(ngx_litestream_db_status_t *st);
 static void ngx_litestream_foreground_child(ngx_cycle_t *cycle, int fd,
     pid_t parent);
 static void ngx_litestream_foreground_signal(int signo);
 
+
+/* why nginx does not start, and the database that it is about, or NULL */
+
+static char                    ngx_litestream_why[NGX_LITESTREAM_ERROR_LEN];
+static ngx_litestream_db_t    *ngx_litestream_whose;
 
 static ngx_msec_t              ngx_litestream_said;
 static volatile sig_atomic_t   ngx_litestream_caught;
@@ -164,6 +171,95 @@ ngx_litestream_progress_limit(ngx_litestream_db_status_t *st)
                      "unless TimeoutStartSec= says otherwise" NGX_LINEFEED);
 
     (void) ngx_write_fd(ngx_stderr, text, p - text);
+}
+
+
+/*
+ * In the child: the first reason why nginx is not going to start, for the
+ * status; db: whose it is, or NULL.  What follows is a consequence.
+ */
+
+void
+ngx_litestream_start_error(ngx_litestream_db_t *db, char *text)
+{
+    if (ngx_litestream_why[0] == '\0') {
+        ngx_litestream_whose = db;
+        ngx_litestream_copy(ngx_litestream_why, sizeof(ngx_litestream_why),
+                            (u_char *) text, ngx_strlen(text));
+    }
+}
+
+
+/*
+ * In the child, at its end: the status is what is left of a start that has
+ * failed, for whoever asks the command.
+ */
+
+void
+ngx_litestream_start_failed(void)
+{
+    ngx_uint_t                    i;
+    ngx_litestream_rdb_t         *rdb;
+    ngx_litestream_rdir_t        *rdir;
+    ngx_litestream_db_status_t   *st;
+    ngx_litestream_supervisor_t  *sup;
+
+    sup = ngx_litestream_sup;
+
+    ngx_litestream_start_error(NULL, sup->terminating && !sup->failed
+                                     ? "it was interrupted"
+                                     : "its error log says why");
+
+    for (i = 0; i < sup->conf->dbs.nelts; i++) {
+
+        rdb = sup->rdbs[i];
+        st = &rdb->st;
+
+        ngx_litestream_start_text(st->error, sizeof(st->error), rdb->db);
+
+        if (!st->in_place) {
+            st->state = NGX_LITESTREAM_DB_ERROR;
+
+            if (st->restore_state == NGX_LITESTREAM_RESTORE_RUNNING) {
+                st->restore_state = NGX_LITESTREAM_RESTORE_FAILED;
+            }
+        }
+
+        ngx_litestream_status_db_write(rdb);
+    }
+
+    for (i = 0; i < sup->conf->dirs.nelts; i++) {
+
+        rdir = &sup->rdirs[i];
+
+        ngx_litestream_start_text(rdir->st.error, sizeof(rdir->st.error),
+                                  rdir->dir->db);
+
+        if (!rdir->st.in_place) {
+            rdir->st.state = NGX_LITESTREAM_DIR_ERROR;
+        }
+
+        ngx_litestream_status_dir_write(rdir);
+    }
+}
+
+
+static void
+ngx_litestream_start_text(char *text, size_t size, ngx_litestream_db_t *db)
+{
+    u_char  *p, *last;
+
+    p = (u_char *) text;
+    last = p + size - 1;
+
+    p = ngx_slprintf(p, last, "nginx did not start: ");
+
+    if (ngx_litestream_whose && ngx_litestream_whose != db) {
+        p = ngx_slprintf(p, last, "\"%V\": ", &ngx_litestream_whose->alias);
+    }
+
+    p = ngx_slprintf(p, last, "%s", ngx_litestream_why);
+    *p = '\0';
 }
 
 

@@ -112,6 +112,8 @@ ngx_litestream_placed(ngx_litestream_rdb_t *rdb)
                           "litestream: database \"%V\": %s", &db->alias,
                           rdb->st.restore_error);
 
+            ngx_litestream_start_error(db, rdb->st.restore_error);
+
             /* what else is under way ends with it */
 
             ngx_litestream_sup->failed = 1;

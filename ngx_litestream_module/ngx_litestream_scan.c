@@ -654,6 +654,8 @@ ngx_litestream_scan_failed(ngx_litestream_rdir_t *rdir, const char *fmt, ...)
                           "litestream: directory \"%V\": %s",
                           &rdir->dir->db->alias, text);
 
+            ngx_litestream_start_error(rdir->dir->db, text);
+
             ngx_litestream_sup->failed = 1;
             ngx_litestream_scan_over(rdir);
             ngx_litestream_quit(1);

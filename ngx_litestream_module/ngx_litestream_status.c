@@ -650,7 +650,8 @@ ngx_litestream_status_super_write(void)
     st = &ngx_litestream_sup->st;
 
     st->pid = ngx_pid;
-    st->state = ngx_litestream_sup->state;
+    st->state = ngx_litestream_sup->restore_only ? NGX_LITESTREAM_RESTORING
+                                                 : ngx_litestream_sup->state;
 
     ngx_memcpy(st->module_ver, NGX_LITESTREAM_VERSION,
                sizeof(NGX_LITESTREAM_VERSION));

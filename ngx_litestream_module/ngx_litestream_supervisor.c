@@ -625,6 +625,7 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
 
     if (ngx_litestream_sup->restore_only) {
         ngx_litestream_progress();
+        ngx_litestream_status_super_write();
         return;
     }
 

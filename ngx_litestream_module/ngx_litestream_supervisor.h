@@ -581,6 +581,8 @@ ngx_int_t ngx_litestream_foreground(ngx_cycle_t *cycle,
 void ngx_litestream_report(ngx_litestream_rdb_t *rdb);
 void ngx_litestream_progress(void);
 void ngx_litestream_heard(ngx_litestream_rdb_t *rdb);
+void ngx_litestream_start_error(ngx_litestream_db_t *db, char *text);
+void ngx_litestream_start_failed(void);
 
 /* ngx_litestream_version.c */
 

@@ -131,6 +131,7 @@ ngx_litestream_version_done(ngx_litestream_job_t *job)
                       job->result.text);
 
         if (ngx_litestream_sup->restore_only) {
+            ngx_litestream_start_error(NULL, job->result.text);
             ngx_litestream_sup->failed = 1;
             ngx_litestream_exit(1);
         }

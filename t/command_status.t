@@ -16,7 +16,7 @@ use Test::Litestream;
 use Test::Litestream::CLI;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(46)
+    ->has_daemon(qw/litestream sqlite3/)->plan(50)
     ->expect_alerts(qr/litestream supervisor process \d+ exited on signal 9/);
 
 my $dir = $t->testdir;
@@ -184,6 +184,15 @@ is($t->waitforstate('later', 'new'), 'new', 'runs');
 $t->signal('KILL', $t->master_pid, $t->worker_pids, $t->supervisor_pid);
 
 ok($t->waituntil(sub { (cli($t, 'status'))[0] == 3 }, 15), 'killed, all of it');
+
+# and what was under way has stopped
+
+$t->run();
+is($t->waitforstate('app', 'replicating'), 'replicating', 'runs again');
+ok($t->quit(), 'quit again');
+like((cli($t, 'status', 'app'))[1], qr/^app +stopped +\S+ +- /m, 'stopped');
+is(json((cli($t, 'status', '-json', 'app'))[1])->{databases}[0]{state},
+    'stopped', 'stopped: JSON');
 
 
 # but for the numbers that grow

@@ -12,10 +12,11 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::CLI;
 use Test::Litestream::Proc qw/ using /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(49);
+    ->has_daemon(qw/litestream sqlite3/)->plan(62);
 
 my $dir = $t->testdir;
 
@@ -52,6 +53,27 @@ interrupted('list', 'TERM', 15,
 interrupted('twice', [ 'QUIT', 'TERM' ], '(3|15)', sub { -s $temp },
     'restore: ignore TERM', 'restore: partial 100', 'restore: hang');
 
+# what is known of it then, and while a start takes its time
+
+like((cli($t, 'status'))[1],
+    qr/^app +error .*\n    error: nginx did not start: it was interrupted$/m,
+    'the status says so');
+
+$t->fake_mode('restore: partial 100', 'restore: hang');
+$t->try_run(nowait => 1);
+
+my $seen;
+
+ok($t->waituntil(sub {
+    ($seen) = json((cli($t, 'status', '-json'))[1]);
+    ($seen->{supervisor}{uptime_seconds} // 0) >= 6;
+}, 20), 'a long start: it counts as alive');
+is($seen->{supervisor}{state}, 'restoring', 'a long start: supervisor');
+is($seen->{databases}[0]{state}, 'restoring', 'a long start: database');
+
+kill 'TERM', $t->{child};
+$t->waituntil(sub { defined $t->started });
+
 # nothing of it stays in the way
 
 $t->fake_mode();
@@ -59,6 +81,7 @@ $t->fake_mode();
 my ($rc, $err) = $t->try_run();
 
 is($rc, 0, 'then nginx starts') or diag($err);
+unlike((cli($t, 'status'))[1], qr/error/, 'the status has forgotten it');
 
 
 sub interrupted {
@@ -83,6 +106,7 @@ sub interrupted {
     is_deeply($t->tree($db->dir), $before, "$name: nothing is left");
     like($t->_stderr, qr/\[emerg\].*interrupted by signal $number$/m,
         "$name: it says so");
+    is((cli($t, 'status'))[0], 3, "$name: nginx does not run");
 }
 
 

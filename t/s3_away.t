@@ -13,10 +13,11 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::CLI;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(31);
+    ->has_daemon(qw/litestream sqlite3/)->plan(32);
 
 my $s3 = Test::Litestream::S3->new($t);
 my $endpoint = $s3->endpoint;
@@ -131,6 +132,9 @@ like($lines[-1], qr/"app": waiting for "s3:\S+, \d+ of 10 s: "\Q$endpoint\E"/,
     'missing: for how long it waits');
 like($lines[-1], qr/" cannot be reached: Connection refused$/,
     'missing: why it waits');
+like((cli($t, 'status'))[1],
+    qr/^app +error .*\n    error: nginx did not start: .*refused$/m,
+    'missing: the status');
 is(-e $db->path ? 1 : 0, 0, 'missing: nothing was made');
 
 $t->stop() unless $rc;

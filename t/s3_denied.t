@@ -13,10 +13,11 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Litestream;
+use Test::Litestream::CLI;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(19);
+    ->has_daemon(qw/litestream sqlite3/)->plan(25);
 
 my $s3 = Test::Litestream::S3->new($t);
 
@@ -61,6 +62,12 @@ for (@cases) {
     isnt($rc, 0, "$name: missing, nginx does not start");
     like($err, $why, "$name: missing, the reason");
     cmp_ok($t->now - $from, '<', $t->ceiling(10), "$name: at once");
+
+    my ($code, $out) = cli($t, 'status');
+
+    is($code, 3, "$name: missing, nginx is not running");
+    like($out, qr/^app +error .*\n    error: nginx did not start: .*$why/m,
+        "$name: missing, the status");
 
     $t->stop() unless $rc;
     unlink $db->files;
