@@ -261,8 +261,30 @@ ngx_litestream_lock_used(ngx_litestream_lock_t *lock)
 ngx_int_t
 ngx_litestream_lock_db(ngx_litestream_db_t *db, char *text, size_t size)
 {
+    int        fd;
     pid_t      pid;
     ngx_int_t  rc;
+
+    if (db->in) {
+
+        /*
+         * Who may write in a directory of databases could lead a restore
+         * elsewhere, by a link in place of one that was there.
+         */
+
+        fd = ngx_litestream_walk_reach(db->in, &db->dir);
+
+        if (fd == -1 && ngx_errno != NGX_ENOENT) {
+            (void) snprintf(text, size, "directory \"%s\" is none below \"%s\" "
+                            "any more: %s", (char *) db->dir.data,
+                            (char *) db->in->root.data, strerror(ngx_errno));
+            return NGX_DECLINED;
+        }
+
+        if (fd != -1) {
+            (void) close(fd);
+        }
+    }
 
     if (ngx_litestream_dir_fd(db) != -1) {
         return NGX_OK;

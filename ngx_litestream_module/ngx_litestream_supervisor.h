@@ -547,6 +547,7 @@ void ngx_litestream_scan_run(ngx_litestream_job_t *job);
 
 void ngx_litestream_walk_own(ngx_litestream_rdir_t *rdir,
     ngx_litestream_job_msg_t *msg);
+int ngx_litestream_walk_reach(ngx_litestream_dir_t *dir, ngx_str_t *path);
 
 /* ngx_litestream_end.c */
 

@@ -230,6 +230,40 @@ ngx_litestream_walk_own(ngx_litestream_rdir_t *rdir,
 }
 
 
+/*
+ * Opens the root of a directory of databases, or a directory below it, through
+ * no link: -1 and errno, which is ENOTDIR or ELOOP for one.  Supervisor; some
+ * system calls for each.
+ */
+
+int
+ngx_litestream_walk_reach(ngx_litestream_dir_t *dir, ngx_str_t *path)
+{
+    int        fd, sub;
+    ngx_err_t  err;
+    u_char     buf[NGX_LITESTREAM_PATH_LEN + 1];
+
+    fd = open((char *) dir->root.data,
+              O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+
+    if (fd == -1 || path->len <= dir->root.len + 1
+        || path->len - dir->root.len > sizeof(buf))
+    {
+        return fd;
+    }
+
+    ngx_cpystrn(buf, path->data + dir->root.len + 1, sizeof(buf));
+
+    sub = ngx_litestream_walk_open(fd, (char *) buf);
+
+    err = ngx_errno;
+    (void) close(fd);
+    ngx_set_errno(err);
+
+    return sub;
+}
+
+
 /* a directory below another one, through no link; path is taken apart */
 
 static int

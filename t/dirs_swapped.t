@@ -17,7 +17,7 @@ use Test::Litestream;
 use Test::Litestream::Command qw/ become /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(18);
+    ->has_daemon(qw/litestream sqlite3/)->plan(23);
 
 my $dir = $t->testdir;
 
@@ -47,13 +47,15 @@ http {
 
 EOF
 
-$t->db_dir($_) for qw! t t/flip t/d replica outside outside/d !;
+$t->db_dir($_) for qw! t t/flip t/d t/p t/p/q replica outside outside/d
+    outside/q !;
 
 my $good = Test::Litestream::DB->make("$dir/t/good.db", rows => 3);
 my $user = $good->user;
 my %out = map { $_ => Test::Litestream::DB->make("$dir/outside/$_.db",
         rows => 2) } 'secret', 'd/x';
-my $in = Test::Litestream::DB->make("$dir/t/d/in.db", rows => 4);
+
+Test::Litestream::DB->make("$dir/t/$_.db", rows => 4) for 'd/in', 'p/q/deep';
 
 # as fast as it can: "flip" is a directory, or a link out; "file.db" is one of a
 # text, a link out, a fifo, or nothing; names come and go
@@ -86,8 +88,8 @@ $t->run(ceiling => 60);
 
 is($t->waitforstate('t/good.db', 'replicating', 30), 'replicating',
     'what is in place is replicated');
-is($t->waitforstate('t/d/in.db', 'replicating', 30), 'replicating',
-    'and what is below');
+is($t->waitforstate("t/$_.db", 'replicating', 30), 'replicating',
+    "and what is below, $_") for 'd/in', 'p/q/deep';
 
 # several looks at it
 
@@ -100,9 +102,9 @@ for (1 .. 3) {
 
 my $names = join ' ', sort map { $_->{alias} } @{ $t->status->{databases} };
 
-is($names, 't/d/in.db t/good.db t/new1.db t/new2.db t/new3.db',
+is($names, 't/d/in.db t/good.db t/new1.db t/new2.db t/new3.db t/p/q/deep.db',
     'nothing else was ever found');
-is(join(' ', grep { !m!/(good|new\d|d)(\.db)?$! } glob "$dir/replica/t/*"), '',
+is(join(' ', grep { !m!/(good|new\d|[dp])(\.db)?$! } glob "$dir/replica/t/*"), '',
     'nothing else was replicated');
 
 # one that is replicated becomes a link out of the directory
@@ -112,30 +114,46 @@ swap("$dir/t/new1.db", "$dir/outside/secret.db");
 is($t->waitforstate('t/new1.db', 'error', 60), 'error',
     'a file becomes a link: state');
 
-# a directory of one becomes a link
+# a directory of one becomes a link, or one above
 
-rename "$dir/t/d", "$dir/t/.d.old" or die "rename: $!\n";
-symlink "$dir/outside/d", "$dir/t/d" or die "symlink: $!\n";
+for (['d', 'd'], ['p', '.']) {
+    rename "$dir/t/$_->[0]", "$dir/t/.$_->[0].old" or die "rename: $!\n";
+    symlink "$dir/outside/$_->[1]", "$dir/t/$_->[0]" or die "symlink: $!\n";
+}
 
-is($t->waitforstate('t/d/in.db', 'error', 60), 'error',
-    'a directory becomes a link: state');
+is($t->waitforstate("t/$_.db", 'error', 60), 'error',
+    "a directory becomes a link: state, $_") for 'd/in', 'p/q/deep';
 is($t->waitforstate('t/good.db', 'replicating', 60), 'replicating',
     'the others go on');
 
 is($t->stop_daemon($swapper), 0, 'there were many swaps');
 ok($t->quit(), 'quit');
 
-# a restart: the backup of the one in it is not restored through the link
+# a restart: their backups are not restored through the link, also while the
+# other one is a directory
 
-my ($rc, $err) = $t->try_run();
+for my $is (['d', 't/p/q/deep.db'], ['p', 't/d/in.db']) {
+    my ($now, $name) = @$is;
 
-isnt($rc, 0, 'nginx does not start without it');
-like($err, qr/"t\/d\/in\.db"/, 'which');
-ok(!-e "$dir/outside/d/in.db", 'nothing is restored through a link');
+    rename "$dir/t/$now", "$dir/t/.$now.link" or die "rename: $!\n";
+    rename "$dir/t/.$now.old", "$dir/t/$now" or die "rename: $!\n";
+
+    my ($rc, $err) = $t->try_run();
+
+    isnt($rc, 0, "nginx does not start without it: $name");
+    like($err, qr/"\Q$name\E": directory ".*" is none below ".*" any more: /,
+        "why: $name");
+
+    rename "$dir/t/$now", "$dir/t/.$now.old" or die "rename: $!\n";
+    rename "$dir/t/.$now.link", "$dir/t/$now" or die "rename: $!\n";
+}
+
+ok(!-e "$dir/outside/$_", "nothing is restored through a link: $_")
+    for 'd/in.db', 'q/deep.db';
 is(join(' ', map { $out{$_}->count } sort keys %out), '2 2',
     'what is outside is as it was');
 is(join(' ', grep { /litestream/ } entries("$dir/outside"),
-    entries("$dir/outside/d")), '', 'nothing of Litestream is beside it');
+    entries("$dir/outside/d"), entries("$dir/outside/q")), '', 'nothing of Litestream is beside it');
 is($good->restore_count("file://$dir/replica/t/good.db"), 3,
     'the backup of the one in place');
 
