@@ -414,6 +414,11 @@ ngx_litestream_key_t *ngx_litestream_replica_key(
     ngx_litestream_replica_t *replica, char *name);
 
 
+/* 1: its replicas are of that type: ngx_litestream_group.c */
+
+ngx_uint_t ngx_litestream_group_is(ngx_litestream_group_t *group, char *type);
+
+
 /* YAML out and in: ngx_litestream_yaml.c */
 
 /*

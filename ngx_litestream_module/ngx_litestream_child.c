@@ -4,7 +4,7 @@
  */
 
 
-/* one "litestream replicate" for each group: start, states, log, end */
+/* one "litestream replicate" for each group: start, states, end */
 
 
 #include "ngx_litestream_old.h"
@@ -12,21 +12,25 @@
 
 #define NGX_LITESTREAM_PIPE_SIZE   (1024 * 1024)
 
+/*
+ * A group that waits for another one looks so often, in ms, and waits so long
+ * for its checks
+ */
+#define NGX_LITESTREAM_TURN        50
+#define NGX_LITESTREAM_TURN_LIMIT  10000
+
 
 static void ngx_litestream_group_event(ngx_litestream_rgroup_t *rg,
     ngx_uint_t event);
 static void ngx_litestream_group_kick_handler(ngx_event_t *ev);
 static void ngx_litestream_group_timer_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_litestream_group_waits(ngx_litestream_rgroup_t *rg,
+    ngx_uint_t checks);
 static void ngx_litestream_group_start(ngx_litestream_rgroup_t *rg);
 static pid_t ngx_litestream_group_spawn(ngx_litestream_rgroup_t *rg);
 static void ngx_litestream_group_exited(ngx_litestream_proc_t *proc,
     int status);
 static void ngx_litestream_group_again(ngx_litestream_rgroup_t *rg);
-static void ngx_litestream_group_read_handler(ngx_event_t *ev);
-static void ngx_litestream_group_read(ngx_litestream_rgroup_t *rg,
-    ngx_uint_t all);
-static void ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p,
-    size_t len);
 
 
 ngx_int_t
@@ -191,6 +195,13 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
         return;
     }
 
+    if (rg->state == NGX_LITESTREAM_DOWN
+        && ngx_litestream_group_waits(rg, passed < NGX_LITESTREAM_TURN_LIMIT))
+    {
+        ngx_add_timer(&rg->kick, NGX_LITESTREAM_TURN);
+        return;
+    }
+
     rg->due = 0;
 
     if (rg->state == NGX_LITESTREAM_DOWN) {
@@ -210,6 +221,58 @@ ngx_litestream_group_kick_handler(ngx_event_t *ev)
 
     rg->restart = 1;
     ngx_litestream_group_stop(rg);
+}
+
+
+/*
+ * Groups that connect to the same SFTP server when they start do so one after
+ * the other, and not beside checks of others, which connect to it as well: see
+ * NGX_LITESTREAM_GROUP_SFTP
+ */
+
+static ngx_uint_t
+ngx_litestream_group_waits(ngx_litestream_rgroup_t *rg, ngx_uint_t checks)
+{
+    ngx_uint_t                 i, n, k, starting;
+    ngx_litestream_rdb_t     **one, **two;
+    ngx_litestream_rgroup_t   *other;
+
+    if (!ngx_litestream_group_is(rg->group, "sftp")) {
+        return 0;
+    }
+
+    one = rg->rdbs.elts;
+
+    for (i = 0; i < ngx_litestream_sup->conf->groups.nelts; i++) {
+
+        other = &ngx_litestream_sup->rgroups[i];
+
+        if (other == rg || !ngx_litestream_group_is(other->group, "sftp")) {
+            continue;
+        }
+
+        two = other->rdbs.elts;
+        starting = (other->state == NGX_LITESTREAM_STARTING);
+
+        for (k = 0; k < other->rdbs.nelts; k++) {
+
+            if (!(starting && two[k]->running)
+                && !(checks && two[k]->checking))
+            {
+                continue;
+            }
+
+            for (n = 0; n < rg->rdbs.nelts; n++) {
+                if (one[n]->cleared
+                    && ngx_litestream_same_server(one[n], two[k]))
+                {
+                    return 1;
+                }
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -242,9 +305,12 @@ ngx_litestream_group_start(ngx_litestream_rgroup_t *rg)
     rg->was_up = 0;
     rg->misses = 0;
     rg->last[0] = '\0';
+    rg->culprit = NULL;
     rg->line_len = 0;
 
     pid = -1;
+
+    ngx_litestream_sweep_left(rg->group, "litestream-webdav-");
 
     if (ngx_litestream_group_file(rg, "litestream.yml", use) == NGX_OK) {
         pid = ngx_litestream_group_spawn(rg);
@@ -424,7 +490,11 @@ ngx_litestream_group_up(ngx_litestream_rgroup_t *rg)
 }
 
 
-/* TERM, and KILL when litestream_shutdown_timeout has passed */
+/*
+ * TERM, and KILL when litestream_shutdown_timeout has passed.  One that is to
+ * be started again need not upload all: a second TERM makes it leave that, and
+ * the pause of those whose storages are well is short.
+ */
 
 void
 ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg)
@@ -456,7 +526,8 @@ ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg)
         ngx_del_timer(&rg->timer);
     }
 
-    ngx_add_timer(&rg->timer, ngx_litestream_stop_limit());
+    ngx_add_timer(&rg->timer, rg->restart ? NGX_LITESTREAM_RESTART_LIMIT
+                                          : ngx_litestream_stop_limit());
 }
 
 
@@ -500,6 +571,24 @@ ngx_litestream_group_timer_handler(ngx_event_t *ev)
         break;
 
     case NGX_LITESTREAM_STOPPING:
+
+        if (rg->restart) {
+            rg->restart = 0;
+
+            if (ngx_litestream_sup->final || ngx_litestream_sup->leaving) {
+
+                /* it is the end now: what it uploads counts again */
+
+                ngx_add_timer(&rg->timer, ngx_litestream_stop_limit());
+                break;
+            }
+
+            (void) kill(rg->proc.pid, SIGTERM);
+
+            ngx_add_timer(&rg->timer, NGX_LITESTREAM_RESTART_LIMIT);
+            break;
+        }
+
         ngx_litestream_group_kill(rg, "did not end in time");
         break;
 
@@ -590,10 +679,13 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
 
         /*
          * nobody else has written there: were all of them compared anew for
-         * each that is added, many would never come up together
+         * each that is added, many would never come up together.  A WebDAV
+         * server that hangs would keep all of them from being started.
          */
 
-        rdb->kept = rdb->cleared && !rdb->fault && (clean || !rdb->running);
+        rdb->kept = rdb->cleared && !rdb->fault && (clean || !rdb->running)
+                    && !(rdb->hung
+                         && ngx_litestream_group_is(rg->group, "webdav"));
 
         if (rdb->running) {
             rdb->running = 0;
@@ -637,6 +729,14 @@ ngx_litestream_group_exited(ngx_litestream_proc_t *proc, int status)
             }
         }
 
+        ngx_litestream_group_kick(rg);
+        return;
+    }
+
+    if (ngx_litestream_group_leave_out(rg)) {
+        rg->st.restarts++;
+
+        ngx_litestream_group_event(rg, NGX_LITESTREAM_EV_TIMER);
         ngx_litestream_group_kick(rg);
         return;
     }
@@ -690,155 +790,4 @@ ngx_litestream_group_again(ngx_litestream_rgroup_t *rg)
     }
 
     ngx_add_timer(&rg->timer, delay ? delay : 1);
-}
-
-
-static void
-ngx_litestream_group_read_handler(ngx_event_t *ev)
-{
-    ngx_connection_t  *c;
-
-    c = ev->data;
-
-    ngx_litestream_group_read(c->data, 0);
-}
-
-
-/* at most 64 KiB a turn, so that a flood does not stop everything else */
-
-static void
-ngx_litestream_group_read(ngx_litestream_rgroup_t *rg, ngx_uint_t all)
-{
-    u_char    *p, *start, *last;
-    size_t     n;
-    ssize_t    len;
-    ngx_uint_t turn;
-    u_char     buf[16384];
-
-    for (turn = 0; turn < (all ? 1024u : 4u); turn++) {
-
-        len = read(rg->log->fd, buf, sizeof(buf));
-
-        if (len == -1 && ngx_errno == NGX_EINTR) {
-            continue;
-        }
-
-        if (len == -1 && ngx_errno == NGX_EAGAIN) {
-            return;
-        }
-
-        if (len <= 0) {
-            ngx_close_connection(rg->log);
-            rg->log = NULL;
-            return;
-        }
-
-        last = buf + len;
-
-        for (start = buf; start < last; start = p + 1) {
-
-            p = ngx_strlchr(start, last, '\n');
-
-            n = (p ? p : last) - start;
-
-            if (rg->line_len + n > NGX_LITESTREAM_LINE_LEN - 1) {
-
-                /* the rest of an overlong line is dropped */
-
-                n = NGX_LITESTREAM_LINE_LEN - 1 - rg->line_len;
-            }
-
-            ngx_memcpy(rg->line + rg->line_len, start, n);
-            rg->line_len += n;
-
-            if (p == NULL) {
-                break;
-            }
-
-            ngx_litestream_group_line(rg, rg->line, rg->line_len);
-            rg->line_len = 0;
-        }
-    }
-}
-
-
-static void
-ngx_litestream_group_line(ngx_litestream_rgroup_t *rg, u_char *p, size_t len)
-{
-    size_t                  n;
-    u_char                  buf[NGX_LITESTREAM_LINE_LEN];
-    u_char                  text[2048];
-    ngx_litestream_line_t   line;
-
-    if (len == 0) {
-        return;
-    }
-
-    ngx_litestream_group_second(rg);
-
-    if (!ngx_litestream_kind->control && ngx_litestream_old_line(rg, p, len)) {
-        return;
-    }
-
-    /* how it ends must not get lost in a flood: that is plain text */
-
-    if (rg->lines++ >= NGX_LITESTREAM_LINES) {
-        rg->dropped++;
-
-        if (*p != 'E' && *p != 'p') {
-            return;
-        }
-    }
-
-    ngx_litestream_line_parse(p, len, buf, &line);
-
-    n = ngx_litestream_line_text(&line, text, sizeof(text) - 1);
-    n = ngx_litestream_redact(ngx_litestream_sup->conf, text, n);
-    text[n] = '\0';
-
-    if (line.version.len && line.version.data[0] == 'v') {
-        line.version.data++;
-        line.version.len--;
-    }
-
-    if (line.version.len) {
-        ngx_litestream_copy(rg->st.version, sizeof(rg->st.version),
-                            line.version.data, line.version.len);
-    }
-
-    /* how it ends is said in plain text, or at level error */
-
-    if ((!line.json && line.level < NGX_LOG_INFO)
-        || line.level <= NGX_LOG_ERR)
-    {
-        ngx_litestream_copy(rg->last, sizeof(rg->last), text, n);
-    }
-
-    if (rg->lines > NGX_LITESTREAM_LINES) {
-        return;
-    }
-
-    ngx_log_error(line.level, ngx_litestream_sup->log, 0,
-                  "litestream: %P: %*s", (pid_t) rg->st.pid, n, text);
-}
-
-
-/* lines are counted by the second; each tick, too: none may follow */
-
-void
-ngx_litestream_group_second(ngx_litestream_rgroup_t *rg)
-{
-    if (ngx_time() == rg->second) {
-        return;
-    }
-
-    if (rg->dropped) {
-        ngx_log_error(NGX_LOG_WARN, ngx_litestream_sup->log, 0,
-                      "litestream: %ui lines of litestream process %P were "
-                      "dropped", rg->dropped, (pid_t) rg->st.pid);
-    }
-
-    rg->second = ngx_time();
-    rg->lines = 0;
-    rg->dropped = 0;
 }

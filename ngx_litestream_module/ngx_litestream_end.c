@@ -380,9 +380,9 @@ ngx_litestream_quit_handler(ngx_event_t *ev)
 
 /*
  * What has not been synced yet Litestream does better alone: it gets TERM by
- * our end, and makes a last sync of everything, however long that takes, while
- * it has the locks.  It is not told before: at a second TERM it would leave out
- * what it has not uploaded until then.
+ * our end, and makes a last sync of everything while it has the locks, for as
+ * long as litestream_shutdown_timeout says.  It is not told before: at a second
+ * TERM it would leave out what it has not uploaded until then.
  */
 
 static void
@@ -399,10 +399,13 @@ ngx_litestream_leave(void)
         if (rg->proc.pid != -1) {
             ngx_log_error(NGX_LOG_NOTICE, ngx_litestream_sup->log, 0,
                           "litestream: litestream process %P of group %V is "
-                          "left to its last sync",
-                          rg->proc.pid, &rg->group->name);
+                          "left to its last sync, %M ms at most",
+                          rg->proc.pid, &rg->group->name,
+                          ngx_litestream_sup->conf->shutdown_timeout);
         }
     }
+
+    ngx_litestream_limit(ngx_litestream_sup->conf->shutdown_timeout);
 
     ngx_litestream_exit(0);
 }

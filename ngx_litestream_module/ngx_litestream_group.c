@@ -12,6 +12,14 @@
 #include "ngx_http_litestream.h"
 
 
+/*
+ * A Litestream connects to all its SFTP servers at once, and ends when one of
+ * them does not take it: sshd drops connections when more than ten have not
+ * logged in yet (MaxStartups 10:30:100)
+ */
+#define NGX_LITESTREAM_GROUP_SFTP  8
+
+
 typedef struct {
     char                       *name;
     size_t                      offset;      /* in the settings */
@@ -21,6 +29,8 @@ typedef struct {
 static ngx_int_t ngx_litestream_group_key(ngx_litestream_parse_t *parse,
     ngx_http_litestream_said_t *said, ngx_litestream_user_t *user,
     ngx_str_t *type, ngx_str_t *key);
+static ngx_uint_t ngx_litestream_group_full(ngx_litestream_parse_t *parse,
+    ngx_litestream_group_t *group);
 static ngx_int_t ngx_litestream_group_name(ngx_litestream_parse_t *parse,
     ngx_litestream_group_t *group);
 static ngx_litestream_addr_t *ngx_litestream_group_addr(
@@ -51,7 +61,7 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     u_char                   *p;
     size_t                    len;
     ngx_str_t                 key, *state;
-    ngx_uint_t                i;
+    ngx_uint_t                i, part;
     ngx_pool_t               *pool;
     ngx_litestream_conf_t    *lcf;
     ngx_litestream_group_t   *group, **groups;
@@ -64,15 +74,25 @@ ngx_litestream_group_get(ngx_litestream_parse_t *parse,
     }
 
     groups = lcf->groups.elts;
+    len = key.len;
+    part = 1;
 
     for (i = 0; i < lcf->groups.nelts; i++) {
         group = groups[i];
 
-        if (group->key.len == key.len
-            && ngx_memcmp(group->key.data, key.data, key.len) == 0)
+        if (group->key.len != key.len
+            || ngx_memcmp(group->key.data, key.data, key.len) != 0)
         {
+            continue;
+        }
+
+        if (!ngx_litestream_group_full(parse, group)) {
             return group;
         }
+
+        /* the next one comes later, if it is there */
+
+        key.len = ngx_sprintf(key.data + len, ":part=%ui", ++part) - key.data;
     }
 
     if (lcf->groups.nelts == NGX_LITESTREAM_MAX_GROUPS) {
@@ -172,7 +192,8 @@ ngx_litestream_group_key(ngx_litestream_parse_t *parse,
 
     len = 2 * NGX_INT64_LEN + type->len + sizeof("::")
           + 2 * NGX_INT64_LEN + sizeof(":interval=:retention=")
-          + sizeof(":addr=") + sizeof(":mcp=")
+          + sizeof(":addr=") + sizeof(":mcp=") + sizeof(":part=")
+          + NGX_INT64_LEN
           + sizeof(":env=") + said->vars->digest.len;
 
     if (settings->metrics) {
@@ -216,6 +237,34 @@ ngx_litestream_group_key(ngx_litestream_parse_t *parse,
     key->len = p - key->data;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_litestream_group_is(ngx_litestream_group_t *group, char *type)
+{
+    size_t  len;
+
+    len = ngx_strlen(type);
+
+    return group->type.len == len
+           && ngx_strncmp(group->type.data, type, len) == 0;
+}
+
+
+/*
+ * More databases with SFTP replicas than this one has are for another group;
+ * what listens somewhere can do so but once
+ */
+
+static ngx_uint_t
+ngx_litestream_group_full(ngx_litestream_parse_t *parse,
+    ngx_litestream_group_t *group)
+{
+    return ngx_litestream_group_is(group, "sftp")
+           && group->dbs.nelts >= NGX_LITESTREAM_GROUP_SFTP
+           && group->settings.metrics == NULL && group->settings.mcp == NULL
+           && parse->lcf->groups.nelts < NGX_LITESTREAM_MAX_GROUPS / 2;
 }
 
 

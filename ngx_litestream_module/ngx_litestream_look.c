@@ -19,8 +19,6 @@
 
 static void ngx_litestream_look_run(ngx_litestream_job_t *job);
 static void ngx_litestream_look_done(ngx_litestream_job_t *job);
-static ngx_uint_t ngx_litestream_look_same(ngx_litestream_rdb_t *one,
-    ngx_litestream_rdb_t *two);
 
 
 /*
@@ -39,7 +37,7 @@ ngx_litestream_look(ngx_litestream_rdb_t *rdb, char *buf, size_t size)
 
     rg = rdb->group;
 
-    seen = (rg->looked && ngx_litestream_look_same(rdb, rg->looked))
+    seen = (rg->looked && ngx_litestream_same_server(rdb, rg->looked))
            ? rg->seen : "";
 
     (void) snprintf(buf, size, "Litestream has not synced it within %lu s%s%s",
@@ -76,7 +74,7 @@ ngx_litestream_look_over(ngx_litestream_rdb_t *rdb)
 
     rg = rdb->group;
 
-    if (rg->looked && ngx_litestream_look_same(rdb, rg->looked)) {
+    if (rg->looked && ngx_litestream_same_server(rdb, rg->looked)) {
         rg->looked = NULL;
     }
 }
@@ -126,7 +124,7 @@ ngx_litestream_look_done(ngx_litestream_job_t *job)
 
         if (rdb->hung == 0 || rdb->fault
             || rdb->st.state == NGX_LITESTREAM_DB_NEW
-            || !ngx_litestream_look_same(rdb, job->rdb))
+            || !ngx_litestream_same_server(rdb, job->rdb))
         {
             continue;
         }
@@ -140,8 +138,11 @@ ngx_litestream_look_done(ngx_litestream_job_t *job)
 }
 
 
-static ngx_uint_t
-ngx_litestream_look_same(ngx_litestream_rdb_t *one, ngx_litestream_rdb_t *two)
+/* 1: their replicas are on the same server */
+
+ngx_uint_t
+ngx_litestream_same_server(ngx_litestream_rdb_t *one,
+    ngx_litestream_rdb_t *two)
 {
     ngx_str_t  *a, *b;
 

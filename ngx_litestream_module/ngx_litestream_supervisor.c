@@ -543,7 +543,8 @@ ngx_litestream_take_over(void)
             ngx_litestream_exit(1);
         }
 
-        ngx_litestream_verify_clean(ngx_litestream_sup->rgroups[i].group);
+        ngx_litestream_sweep_left(ngx_litestream_sup->rgroups[i].group,
+                                  "verify-");
         ngx_litestream_status_group_write(&ngx_litestream_sup->rgroups[i]);
     }
 
@@ -616,7 +617,7 @@ ngx_litestream_group_background(ngx_litestream_rgroup_t *rg)
 void
 ngx_litestream_tick_handler(ngx_event_t *ev)
 {
-    int64_t                   now;
+    int64_t                   now, limit;
     ngx_uint_t                i;
     ngx_litestream_rdb_t     *rdb;
     ngx_litestream_rgroup_t  *rg;
@@ -680,10 +681,12 @@ ngx_litestream_tick_handler(ngx_event_t *ev)
          * Litestream's own attempts come minutes apart after an outage
          */
 
+        limit = rdb->ailing ? (int64_t) rdb->db->sync_interval
+                            : (int64_t) rdb->st.lag_limit_ms;
+
         if (rdb->running && rdb->group->state == NGX_LITESTREAM_UP
             && rdb->st.state != NGX_LITESTREAM_DB_NEW && !rdb->syncing
-            && (!rdb->synced
-                || ngx_litestream_lag(&rdb->st, now) > rdb->st.lag_limit_ms))
+            && (!rdb->synced || ngx_litestream_lag(&rdb->st, now) > limit))
         {
             ngx_litestream_sync(rdb, NULL);
         }

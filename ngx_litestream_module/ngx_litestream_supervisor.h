@@ -32,6 +32,9 @@
 /* Litestream must have made its control socket by then */
 #define NGX_LITESTREAM_START_LIMIT    30000
 
+/* one that is to be started again is told to end twice, so far apart */
+#define NGX_LITESTREAM_RESTART_LIMIT  5000
+
 /* /debug/sync-status is answered at once; missed so often: it hangs */
 #define NGX_LITESTREAM_POLL_LIMIT     5000
 #define NGX_LITESTREAM_MISSES         2
@@ -166,6 +169,7 @@ typedef struct {
     uint32_t                     seq;     /* has _litestream_seq */
     uint32_t                     meta;    /* has a meta directory */
     uint32_t                     torn;    /* its WAL has lost commits */
+    uint32_t                     begun;   /* its LTX files begin with 1 */
     uint32_t                     index;   /* of an item */
     uint64_t                     newer;   /* LTX files where 0.3 is to be */
     uint32_t                     old_torn;
@@ -345,6 +349,7 @@ struct ngx_litestream_rdb_s {
     unsigned                     lost:1;      /* deleted under Litestream */
     unsigned                     fresh:1;     /* found, not yet looked at */
     unsigned                     file:1;  /* of those: there is a file */
+    unsigned                     ailing:1;    /* its last syncs have failed */
     unsigned                     waits:1;     /* for its last sync */
     unsigned                     missed:1;    /* it was told so */
     unsigned                     point_waits:1;
@@ -379,6 +384,8 @@ struct ngx_litestream_rgroup_s {
     ngx_uint_t                   dropped;
     time_t                       second;
     char                         last[256];   /* what it said at last */
+    ngx_litestream_rdb_t        *culprit;     /* whose replica ended it */
+    char                         why[512];    /* and what of */
 
     ngx_litestream_batch_t      *batch;   /* of checks, still to be filled */
     ngx_uint_t                   scans;   /* that a start waits for */
@@ -557,6 +564,10 @@ void ngx_litestream_check_quit(void);
 void ngx_litestream_handover(uint64_t generation);
 ngx_msec_t ngx_litestream_stop_limit(void);
 void ngx_litestream_exit(int status);
+
+/* ngx_litestream_limit.c */
+
+void ngx_litestream_limit(ngx_msec_t limit);
 
 /* ngx_litestream_lock.c: the process that becomes the master, too */
 
@@ -769,6 +780,8 @@ void ngx_litestream_endpoint_message(ngx_litestream_job_t *job,
 
 void ngx_litestream_look(ngx_litestream_rdb_t *rdb, char *buf, size_t size);
 void ngx_litestream_look_over(ngx_litestream_rdb_t *rdb);
+ngx_uint_t ngx_litestream_same_server(ngx_litestream_rdb_t *one,
+    ngx_litestream_rdb_t *two);
 
 ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_msec_t timeout, ngx_litestream_tick_pt tick,
@@ -796,7 +809,6 @@ void ngx_litestream_group_kick(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_stop(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_group_kill(ngx_litestream_rgroup_t *rg, char *why);
 void ngx_litestream_group_up(ngx_litestream_rgroup_t *rg);
-void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
 
 /* ngx_litestream_folder.c */
 
@@ -811,9 +823,17 @@ ngx_int_t ngx_litestream_group_write(ngx_litestream_rgroup_t *rg, char *name,
 ngx_int_t ngx_litestream_mcp(ngx_pool_t *pool, ngx_litestream_rgroup_t *rg,
     char **env);
 
+/* ngx_litestream_said.c */
+
+void ngx_litestream_group_read_handler(ngx_event_t *ev);
+void ngx_litestream_group_read(ngx_litestream_rgroup_t *rg, ngx_uint_t all);
+void ngx_litestream_group_second(ngx_litestream_rgroup_t *rg);
+ngx_uint_t ngx_litestream_group_leave_out(ngx_litestream_rgroup_t *rg);
+
 /* ngx_litestream_sweep.c */
 
 void ngx_litestream_sweep(void);
+void ngx_litestream_sweep_left(ngx_litestream_group_t *group, char *prefix);
 
 /* ngx_litestream_sync.c */
 
@@ -852,7 +872,6 @@ typedef struct {
 void ngx_litestream_verify(ngx_litestream_rdb_t *rdb,
     ngx_litestream_verifier_t *v, ngx_uint_t mode);
 void ngx_litestream_verify_all(void);
-void ngx_litestream_verify_clean(ngx_litestream_group_t *group);
 void ngx_litestream_verify_fail(ngx_litestream_job_t *job,
     const char *fmt, ...);
 ngx_int_t ngx_litestream_verify_sql(sqlite3 *conn, char *sql, uint64_t *n);
@@ -1001,6 +1020,7 @@ typedef struct {
     unsigned                     seq:1;   /* has _litestream_seq */
     unsigned                     meta:1;  /* has a meta directory */
     unsigned                     torn:1;  /* its WAL has lost commits */
+    unsigned                     begun:1; /* its first LTX file is there */
 } ngx_litestream_check_facts_t;
 
 typedef enum {
@@ -1010,7 +1030,8 @@ typedef enum {
     NGX_LITESTREAM_MADE_ANEW,     /* not the database that was replicated */
     NGX_LITESTREAM_TORN,          /* commits that were replicated are gone */
     NGX_LITESTREAM_GONE,          /* nothing here, a backup there */
-    NGX_LITESTREAM_NEWER          /* of 0.5, where 0.3 is to replicate */
+    NGX_LITESTREAM_NEWER,         /* of 0.5, where 0.3 is to replicate */
+    NGX_LITESTREAM_MOVED          /* replicated elsewhere, not to be begun */
 } ngx_litestream_check_e;
 
 ngx_litestream_check_e ngx_litestream_check_verdict(

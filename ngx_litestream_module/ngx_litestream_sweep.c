@@ -4,7 +4,10 @@
  */
 
 
-/* folders of groups that are no more: keys must not stay behind in them */
+/*
+ * Folders of groups that are no more: keys must not stay behind in them; and
+ * what was left in those of others by who could not end by itself.
+ */
 
 
 #include "ngx_litestream_supervisor.h"
@@ -105,4 +108,45 @@ ngx_litestream_sweep_name(char *name)
     name += n + 1;
 
     return strspn(name, "0123456789abcdef") == 8 && name[8] == '\0';
+}
+
+
+/*
+ * Removes from a group's own folder what begins so: copies of verifications
+ * that were killed with their supervisor, and what Litestream was uploading,
+ * which it keeps there for WebDAV.  Both may be large.  Supervisor, under the
+ * lock, while nobody makes such files; only entries of the user's own folder,
+ * whatever the user has put there.
+ */
+
+void
+ngx_litestream_sweep_left(ngx_litestream_group_t *group, char *prefix)
+{
+    int             fd;
+    DIR            *dir;
+    size_t          len;
+    struct dirent  *de;
+
+    fd = open((char *) group->run.data,
+              O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
+    if (fd == -1) {
+        return;
+    }
+
+    dir = fdopendir(fd);
+
+    if (dir == NULL) {
+        (void) close(fd);
+        return;
+    }
+
+    len = strlen(prefix);
+
+    while ((de = readdir(dir)) != NULL) {
+        if (strncmp(de->d_name, prefix, len) == 0) {
+            (void) unlinkat(fd, de->d_name, 0);
+        }
+    }
+
+    (void) closedir(dir);
 }

@@ -352,6 +352,7 @@ ngx_litestream_sync_done(ngx_litestream_call_t *call)
         ngx_litestream_sync_answer(&waiters, NGX_OK, a.txid, NULL);
 
     } else {
+        rdb->ailing = (rg->state == NGX_LITESTREAM_UP);
 
         /* it is open and all has been read: the guard may be in the way */
 
@@ -819,7 +820,18 @@ ngx_litestream_listed(ngx_litestream_rdb_t *rdb, int64_t at)
 static void
 ngx_litestream_sync_recovered(ngx_litestream_rdb_t *rdb)
 {
+    int64_t  started;
+
     ngx_litestream_look_over(rdb);
+
+    /* unless it was by the sync that is under way */
+
+    started = ngx_litestream_now()
+              - (int64_t) (ngx_current_msec - rdb->sync_start);
+
+    if (!rdb->syncing || rdb->st.last_sync_at < started - 50) {
+        rdb->ailing = 0;
+    }
 
     if (rdb->fault || rdb->st.error[0] == '\0'
         || rdb->st.state != NGX_LITESTREAM_DB_REPLICATING)

@@ -14,7 +14,6 @@
 
 #include "ngx_litestream_supervisor.h"
 
-#include <dirent.h>
 #include <sqlite3.h>
 
 
@@ -674,42 +673,6 @@ ngx_litestream_verify_answer(ngx_litestream_rdb_t *rdb, ngx_uint_t mode)
         ngx_queue_remove(q);
         v->handler(v->data, &rdb->st.verify);
     }
-}
-
-
-/*
- * Removes the copies of verifications that were killed with their supervisor:
- * they may be large.  Supervisor, under the lock; only entries of the user's
- * own folder, whatever the user has put there.
- */
-
-void
-ngx_litestream_verify_clean(ngx_litestream_group_t *group)
-{
-    int             fd;
-    DIR            *dir;
-    struct dirent  *de;
-
-    fd = open((char *) group->run.data,
-              O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-    if (fd == -1) {
-        return;
-    }
-
-    dir = fdopendir(fd);
-
-    if (dir == NULL) {
-        (void) close(fd);
-        return;
-    }
-
-    while ((de = readdir(dir)) != NULL) {
-        if (strncmp(de->d_name, "verify-", sizeof("verify-") - 1) == 0) {
-            (void) unlinkat(fd, de->d_name, 0);
-        }
-    }
-
-    (void) closedir(dir);
 }
 
 

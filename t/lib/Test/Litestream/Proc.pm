@@ -9,7 +9,8 @@ use strict;
 use base qw/ Exporter /;
 
 our @EXPORT_OK = qw/ alive children cmdline config_of descendants environment
-    fds foreign_fds kill_all proc_stat proc_status slurp sockets uid_of using /;
+    fds foreign_fds kill_all pids proc_stat proc_status slurp sockets uid_of
+    using /;
 
 use File::Basename qw/ basename dirname /;
 
@@ -303,7 +304,7 @@ sub own_socket {
 
 
 # a path of the configuration, what SQLite keeps beside it, or what is below it
-# or its meta directory
+# or its meta directory; what it uploads by WebDAV is beside its socket
 
 sub own_file {
     my ($name, $conf) = @_;
@@ -313,6 +314,8 @@ sub own_file {
         @{ $conf->{paths} } };
 
     return 1 if $own->{ $name =~ s/-(wal|shm|journal)$//r };
+    return 1 if dirname($name) eq dirname($conf->{socket} // '/')
+        && basename($name) =~ /^litestream-webdav-/;
 
     while ($name =~ s!/[^/]*$!!) {
         return 1 if $own->{$name};

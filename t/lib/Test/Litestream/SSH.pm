@@ -15,7 +15,8 @@ use Test::Litestream::Command qw/ database_user run_command waituntil /;
 use Test::Litestream::Proc;
 
 
-# one that is not started yet.  port => N: that of %%PORT_N%%; password => 1
+# one that is not started yet.  port => N: that of %%PORT_N%%; password => 1, of
+# user => NAME
 
 sub new {
     my ($class, $t, %opt) = @_;
@@ -25,7 +26,7 @@ sub new {
 
     if ($opt{password}) {
         $self->{bin} = $class->program('rclone', 'TEST_RCLONE');
-        $self->{user} = "user$self->{n}";
+        $self->{user} = $opt{user} // "user$self->{n}";
         $self->{password} = "the-password-of-sftp-$self->{n}";
 
     } else {
@@ -34,11 +35,9 @@ sub new {
         $self->{user} = getpwuid $>;
     }
 
-    $self->key('hostkey');
-    $self->key('id');
+    $self->key($_) for qw/ hostkey id /;
 
-    $self->{test}->write_file("$dir/authorized_keys",
-        $self->{test}->read_file("$dir/id.pub"));
+    $t->write_file("$dir/authorized_keys", $t->read_file("$dir/id.pub"));
 
     # who connects is the user of the database
 
@@ -47,7 +46,7 @@ sub new {
     chown $uid, $gid, "$dir/id" if $> == 0;
     chmod 0755, $dir;
 
-    $self->{test}->write_file("$dir/sshd_config", <<"EOF");
+    $t->write_file("$dir/sshd_config", <<"EOF");
 Port $self->{port}
 ListenAddress 127.0.0.1
 HostKey $dir/hostkey
