@@ -19,6 +19,7 @@ static void ngx_litestream_checking(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_check_done(ngx_litestream_job_t *job);
 static uint64_t ngx_litestream_position(ngx_litestream_db_t *db,
     uint32_t *meta, ngx_int_t *wal);
+static ngx_uint_t ngx_litestream_begun(ngx_litestream_db_t *db);
 static ngx_int_t ngx_litestream_has_seq(ngx_litestream_db_t *db,
     uint32_t *seq);
 
@@ -135,6 +136,21 @@ ngx_litestream_position(ngx_litestream_db_t *db, uint32_t *meta,
     }
 
     return newest;
+}
+
+
+/* is the file there that the first of a replica's is made of? */
+
+static ngx_uint_t
+ngx_litestream_begun(ngx_litestream_db_t *db)
+{
+    char  name[4400];
+
+    (void) snprintf(name, sizeof(name), "%s/.%s-litestream/ltx/0/"
+                    "0000000000000001-0000000000000001.ltx",
+                    (char *) db->dir.data, (char *) db->name.data);
+
+    return access(name, F_OK) == 0;
 }
 
 
@@ -257,6 +273,7 @@ ngx_litestream_compare(ngx_litestream_job_t *job)
 
     job->result.local = ngx_litestream_position(db, &job->result.meta, &wal);
     job->result.torn = (wal == NGX_DECLINED);
+    job->result.begun = ngx_litestream_begun(db);
 
     if ((ngx_litestream_batch_fits(job->rdb)
          ? ngx_litestream_list_dir(job, &list)
@@ -400,6 +417,7 @@ ngx_litestream_judge(ngx_litestream_rdb_t *rdb, ngx_litestream_job_msg_t *res)
     f.seq = res->seq;
     f.meta = res->meta;
     f.torn = res->torn;
+    f.begun = res->begun;
     f.same = (rdb->restored_ino && rdb->restored_ino == res->ino
               && rdb->restored_dev == res->dev);
 
@@ -476,6 +494,16 @@ ngx_litestream_judge(ngx_litestream_rdb_t *rdb, ngx_litestream_job_msg_t *res)
                                 rdb->db->restore == NGX_LITESTREAM_RESTORE_OFF
                                 ? ", and restore=off"
                                 : ": restart nginx to restore it");
+        break;
+
+    case NGX_LITESTREAM_NOT_BEGUN:
+        ngx_litestream_db_error(rdb, "not replicated: replica \"%s\" is "
+                                "empty, and the database was replicated "
+                                "elsewhere, up to transaction %016llx. If "
+                                "this is its replica from now on: stop nginx, "
+                                "run \"nginx-litestream reset %s\", start "
+                                "nginx", url, local,
+                                (char *) rdb->db->alias.data);
         break;
 
     case NGX_LITESTREAM_NEWER:

@@ -235,6 +235,7 @@ ngx_litestream_old_judge_facts(ngx_litestream_rdb_t *rdb,
                                 : ": restart nginx to restore it");
         break;
 
+    case NGX_LITESTREAM_NOT_BEGUN:   /* 0.3 begins with a snapshot */
     case NGX_LITESTREAM_GO:
         break;
     }

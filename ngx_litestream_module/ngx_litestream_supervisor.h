@@ -1031,7 +1031,7 @@ typedef enum {
     NGX_LITESTREAM_TORN,          /* commits that were replicated are gone */
     NGX_LITESTREAM_GONE,          /* nothing here, a backup there */
     NGX_LITESTREAM_NEWER,         /* of 0.5, where 0.3 is to replicate */
-    NGX_LITESTREAM_MOVED          /* replicated elsewhere, not to be begun */
+    NGX_LITESTREAM_NOT_BEGUN      /* replicated elsewhere, files are gone */
 } ngx_litestream_check_e;
 
 ngx_litestream_check_e ngx_litestream_check_verdict(

@@ -357,7 +357,14 @@ ngx_litestream_check_verdict(ngx_litestream_check_facts_t *f)
 
         /* a storage that is not mounted looks empty */
 
-        return f->seen ? NGX_LITESTREAM_VANISHED : NGX_LITESTREAM_GO;
+        if (f->seen) {
+            return NGX_LITESTREAM_VANISHED;
+        }
+
+        /* Litestream would begin with a file that it has removed long ago */
+
+        return (f->exists && f->local && !f->begun) ? NGX_LITESTREAM_NOT_BEGUN
+                                                    : NGX_LITESTREAM_GO;
     }
 
     if (!f->exists) {

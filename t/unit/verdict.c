@@ -222,6 +222,61 @@ calendar(void)
 }
 
 
+/* the table of docs/supervision.md: what is here, what is there */
+
+static void
+checks(void)
+{
+    ngx_uint_t  i, bad;
+
+    static struct {
+        ngx_litestream_check_facts_t  facts;
+        ngx_litestream_check_e        verdict;
+    } table[] = {
+
+        /* the replica is empty */
+
+        { { .exists = 1 }, NGX_LITESTREAM_GO },
+        { { .exists = 1, .seq = 1, .meta = 1, .local = 9, .begun = 1 },
+          NGX_LITESTREAM_GO },
+        { { .exists = 1, .seq = 1, .meta = 1, .local = 9 },
+          NGX_LITESTREAM_NOT_BEGUN },
+        { { .local = 9, .meta = 1 }, NGX_LITESTREAM_GO },
+        { { .exists = 1, .seq = 1, .meta = 1, .local = 9, .seen = 1 },
+          NGX_LITESTREAM_VANISHED },
+
+        /* it holds something */
+
+        { { .replica = 9, .exists = 1, .seq = 1, .meta = 1, .local = 9 },
+          NGX_LITESTREAM_GO },
+        { { .replica = 9, .exists = 1, .seq = 1, .meta = 1, .local = 8,
+            .begun = 1 }, NGX_LITESTREAM_AHEAD },
+        { { .replica = 9, .exists = 1, .restored = 9, .same = 1 },
+          NGX_LITESTREAM_GO },
+        { { .replica = 9, .exists = 1, .restored = 9 },
+          NGX_LITESTREAM_AHEAD },
+        { { .replica = 9, .exists = 1, .meta = 1, .local = 9 },
+          NGX_LITESTREAM_MADE_ANEW },
+        { { .replica = 9, .exists = 1, .seq = 1, .meta = 1, .local = 9,
+            .torn = 1 }, NGX_LITESTREAM_TORN },
+        { { .replica = 9 }, NGX_LITESTREAM_GONE }
+    };
+
+    bad = 0;
+
+    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if (ngx_litestream_check_verdict(&table[i].facts)
+            != table[i].verdict)
+        {
+            printf("# %d\n", (int) i);
+            bad++;
+        }
+    }
+
+    unit_ok(bad == 0, "may a database be replicated");
+}
+
+
 static void
 fuzz(void)
 {
@@ -287,6 +342,7 @@ main(void)
     times();
     copies();
     calendar();
+    checks();
     fuzz();
 
     return unit_end();
