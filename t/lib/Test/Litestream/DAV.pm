@@ -11,8 +11,8 @@ use strict;
 use base qw/ Test::Litestream::Server /;
 
 
-# one that is not started yet.  port => N: that of %%PORT_N%%; tls => [CERT,
-# KEY]: files; root => "/PATH": what its URLs begin with
+# one that is not started yet.  port => N: that of %%PORT_N%%; user => NAME; tls
+# => [CERT, KEY]: files; root => "/PATH": what its URLs begin with
 
 sub new {
     my ($class, $t, %opt) = @_;
@@ -20,7 +20,7 @@ sub new {
     my $self = $class->create($t, 'webdav', %opt);
 
     $self->{bin} = $class->program('rclone', 'TEST_RCLONE');
-    $self->{user} = "user$self->{n}";
+    $self->{user} = $opt{user} // "user$self->{n}";
     $self->{password} = "the-password-of-webdav-$self->{n}";
     $self->{tls} = $opt{tls};
     $self->{root} = $opt{root} // '';

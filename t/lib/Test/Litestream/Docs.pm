@@ -3,7 +3,8 @@ package Test::Litestream::Docs;
 # The examples of docs/replicas.md, which are run as they stand there.  The
 # names of files are other ones, see below; what the environment file of an
 # example holds comes from the test, which must say each of its variables; and
-# hosts of the Internet are found by a proxy, see Test::Litestream::Wire.
+# hosts of the Internet are found by a proxy, see Test::Litestream::Wire, or are
+# other ones where there are no proxies.
 
 use warnings;
 use strict;
@@ -22,8 +23,8 @@ my @files = (
 );
 
 
-# The example below a heading: { nginx => TEXT, sh => TEXT }, the n-th of each
-# kind
+# The n-th example below a heading, and all variables that are said there:
+# { nginx => TEXT, sh => TEXT }
 
 sub example {
     my ($class, $heading, $n) = @_;
@@ -38,17 +39,16 @@ sub example {
         push @{ $found{$1} }, $2;
     }
 
-    my %example = map { $_ => $found{$_}[($n // 1) - 1] } keys %found;
+    my $nginx = $found{nginx}[($n // 1) - 1]
+        // die "docs/replicas.md: no example in \"$heading\"\n";
 
-    defined $example{nginx}
-        or die "docs/replicas.md: no example in \"$heading\"\n";
-
-    return \%example;
+    return { nginx => $nginx, sh => join '', @{ $found{sh} || [] } };
 }
 
 
 # As files of the test, with an API at /litestream/.  env => { } for the
-# environment file that the example has, n: which one, more => directives
+# environment file that the example has, n: which one, more => directives, map
+# => [FROM => TO]: hosts, paths there and keys, each of which is in it
 
 sub conf {
     my ($class, $t, $heading, %opt) = @_;
@@ -61,16 +61,24 @@ sub conf {
         $nginx =~ s/\Q$files[$i]\E/$dir$files[$i + 1]/g;
     }
 
-    if (defined $example->{sh}) {
-        my ($file) = $nginx =~ /^litestream_env_file\s+(\S+);$/m
-            or die "\"$heading\" has no litestream_env_file\n";
-        my @names = $example->{sh} =~ /^(\w+)=/mg;
+    my @map = @{ $opt{map} || [] };
+
+    while (my ($from, $to) = splice @map, 0, 2) {
+        $nginx =~ s/\Q$from\E/$to/g
+            or die "\"$heading\" has no \"$from\"\n";
+    }
+
+    if ($nginx =~ /^litestream_env_file\s+(\S+);$/m) {
+        my $file = $1;
         my %env = %{ $opt{env} || {} };
+        my %said = map { $_ => 1 } $example->{sh} =~ /^(\w+)=/mg;
+        my %used = map { $_ => 1 } $nginx =~ /\$\{(\w+)\}/g;
 
-        join(' ', sort @names) eq join(' ', sort keys %env)
-            or die "\"$heading\" has the variables @names\n";
+        join(' ', sort keys %used) eq join(' ', sort keys %env)
+            && !grep { !$said{$_} } keys %used
+            or die "\"$heading\" has the variables @{[ sort keys %said ]}\n";
 
-        $t->write_file($file, join '', map { "$_=$env{$_}\n" } @names);
+        $t->write_file($file, join '', map { "$_=$env{$_}\n" } sort keys %env);
         chmod 0600, $file;
     }
 

@@ -14,8 +14,8 @@ use JSON::PP;
 use Test::Litestream::Command qw/ ceiling /;
 
 
-# one that is not started yet.  port => N: that of %%PORT_N%%; token => 1:
-# instead of a user
+# one that is not started yet.  port => N: that of %%PORT_N%%; user => NAME;
+# token => 1: instead of a user
 
 sub new {
     my ($class, $t, %opt) = @_;
@@ -30,7 +30,7 @@ sub new {
         $self->{token} = "the-token-of-nats-$self->{n}";
 
     } else {
-        $self->{user} = "user$self->{n}";
+        $self->{user} = $opt{user} // "user$self->{n}";
         $self->{password} = "the-password-of-nats-$self->{n}";
     }
 

@@ -18,13 +18,16 @@ use Test::More;
 use Test::Litestream::HTTP qw/ http_post response /;
 
 
-# path: that of the replica, for a restore by Litestream itself
+# path: that of the replica, for a restore by Litestream itself; db => one that
+# is there already
 
 sub new {
-    my ($class, $t, $server, $path) = @_;
+    my ($class, $t, $server, $path, %opt) = @_;
 
-    return bless { t => $t, server => $server, path => $path,
-        db => $t->db('app', rows => 3), rows => 3 }, $class;
+    my $db = $opt{db} // $t->db('app', rows => 3);
+
+    return bless { t => $t, server => $server, path => $path, db => $db,
+        rows => $db->count }, $class;
 }
 
 
