@@ -66,7 +66,9 @@ void
 ngx_litestream_old_start(ngx_litestream_rgroup_t *rg)
 {
     size_t                      size;
+    ngx_uint_t                  i;
     ngx_litestream_job_t       *job;
+    ngx_litestream_rdb_t      **rdbs;
     ngx_litestream_old_t       *old;
     ngx_litestream_old_page_t  *page;
 
@@ -128,6 +130,18 @@ ngx_litestream_old_start(ngx_litestream_rgroup_t *rg)
     old->timer.log = ngx_litestream_sup->log;
 
     rg->old = old;
+
+    /*
+     * What it has to do when it first looks it uploads at once, all else when
+     * the interval has passed: how far the replica is would be unknown so long
+     */
+
+    rdbs = rg->rdbs.elts;
+
+    for (i = 0; i < rg->rdbs.nelts; i++) {
+        page->samples[i].touch = (rdbs[i]->running
+                                  && rdbs[i]->db->sync_interval > 1000);
+    }
 
     ngx_litestream_job_start(job, NGX_LITESTREAM_JOB_ANY);
 }
@@ -198,6 +212,7 @@ void
 ngx_litestream_old_poll(ngx_litestream_rgroup_t *rg)
 {
     ngx_uint_t                    i, done, stuck;
+    ngx_msec_t                    stall;
     ngx_litestream_rdb_t         *rdb, **rdbs;
     ngx_litestream_old_t         *old;
     ngx_litestream_old_track_t   *track;
@@ -250,10 +265,17 @@ ngx_litestream_old_poll(ngx_litestream_rgroup_t *rg)
             old->page->samples[i].touch = 1;
         }
 
+        /* a longer interval than ours may be in the user's file */
+
+        stall = NGX_LITESTREAM_OLD_STALL;
+
+        if (rdb->db->base_interval) {
+            stall = ngx_max(stall, 3 * rdb->db->sync_interval);
+        }
+
         stuck |= (track->since
                   && (s.end.generation == 0 || s.pos.at < s.end.at)
-                  && ngx_current_msec - track->since
-                     > NGX_LITESTREAM_OLD_STALL);
+                  && ngx_current_msec - track->since > stall);
     }
 
     if (stuck && ngx_current_msec - old->heard > NGX_LITESTREAM_OLD_STALL) {
@@ -535,7 +557,12 @@ ngx_litestream_old_pending(ngx_litestream_rdb_t *rdb,
         return 0;
     }
 
-    limit = ngx_max(2000, 2 * rdb->db->sync_interval);
+    /* all is copied, and it has begun to upload: it does so now and then */
+
+    limit = (track->sent.generation
+             && track->sent.generation == s->end.generation
+             && s->pos.at >= s->end.at)
+            ? ngx_max(2000, 2 * rdb->db->sync_interval) : 2000;
 
     if (now - track->since <= limit
         || (track->touched

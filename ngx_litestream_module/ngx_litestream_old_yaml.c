@@ -200,8 +200,11 @@ ngx_litestream_old_yaml_db(ngx_litestream_yaml_out_t *yo,
 
     ngx_litestream_yaml_string(yo, "path", &db->path);
 
+    /* it looks at a database for the first time when this has passed */
+
     if (!db->base_interval) {
-        ngx_litestream_yaml_msec(yo, "monitor-interval", db->sync_interval);
+        ngx_litestream_yaml_msec(yo, "monitor-interval",
+                                 ngx_min(db->sync_interval, 1000));
     }
 
     if (db->checkpoint_interval != NGX_CONF_UNSET_MSEC) {
