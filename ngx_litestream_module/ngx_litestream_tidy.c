@@ -15,6 +15,7 @@
 #include "ngx_litestream_shared.h"
 
 
+static int ngx_litestream_tidy_blank(char c);
 static char *ngx_litestream_tidy_add(char *dst, const char *last, int colon,
     const char *p, size_t len);
 static void ngx_litestream_tidy_cut(char *text, const char *from);
@@ -54,13 +55,13 @@ ngx_litestream_tidy(char *dst, size_t size, const char *text, size_t len)
             end = last;
         }
 
-        while (p < end && (unsigned char) *p <= ' ') {
+        while (p < end && ngx_litestream_tidy_blank(*p)) {
             p++;
         }
 
         n = (size_t) (end - p);
 
-        while (n && (unsigned char) p[n - 1] <= ' ') {
+        while (n && ngx_litestream_tidy_blank(p[n - 1])) {
             n--;
         }
 
@@ -111,6 +112,15 @@ ngx_litestream_tidy(char *dst, size_t size, const char *text, size_t len)
 
     ngx_litestream_tidy_step(dst, "get v0.3.x time bounds: ");
     ngx_litestream_tidy_step(dst, "s3: list generations: ");
+}
+
+
+/* other control characters stay: whoever shows the text says what they were */
+
+static int
+ngx_litestream_tidy_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 

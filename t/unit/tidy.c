@@ -44,6 +44,7 @@ main(void)
     tidy("", "", "nothing");
     tidy("storage: bucket doesn't exist", "storage: bucket doesn't exist",
          "one line");
+    tidy(" \033[2J one\a \n", "\033[2J one\a", "control characters");
     tidy("one\n\n  two \r\nthree\n", "one: two: three", "lines");
 
     tidy("Error: abs: cannot list blobs: GET http://h/a/b\n"
