@@ -42,7 +42,7 @@ http {
     litestream_base_config  %%TESTDIR%%/base.yml;
 
     litestream_replica  file://%%TESTDIR%%/replica;
-    litestream_db       app %%TESTDIR%%/app/db.sqlite3;
+    litestream_db       app %%TESTDIR%%/app/db.sqlite3 checkpoint_interval=1h;
     litestream_db       off %%TESTDIR%%/off/db.sqlite3 replicate=off;
 
     server {

@@ -123,8 +123,11 @@ ok($t->waituntil(sub {
 
 remove_tree("$dir/replica/t/new1.db");
 
-ok($t->waituntil(sub { !$t->database('t/new1.db') }, 30),
-    'its backup is removed as well: it has left');
+ok($t->waituntil(sub {
+    my $st = $t->status || {};
+    return $st->{databases}
+           && !grep { $_->{alias} eq 't/new1.db' } @{ $st->{databases} };
+}, 30), 'its backup is removed as well: it has left');
 is($t->status->{ready}, 1, 'ready');
 is($t->status('t')->{directories}[0]{databases}, 4, 'four are left');
 
