@@ -58,12 +58,17 @@ ngx_litestream_old_restore(ngx_litestream_job_t *job, char *to,
 }
 
 
-/* its last line is one of its log, JSON: what it says, for people */
+/*
+ * Its last line is one of its log, JSON: what it says, for people.  What we
+ * have added behind that, such as what can be done, stays.
+ */
 
 void
 ngx_litestream_old_explain(ngx_litestream_run_t *run)
 {
+    char                   also[512], *end;
     u_char                 buf[NGX_LITESTREAM_LINE_LEN];
+    size_t                 len;
     ngx_str_t             *text;
     ngx_litestream_line_t  line;
 
@@ -71,8 +76,12 @@ ngx_litestream_old_explain(ngx_litestream_run_t *run)
         return;
     }
 
-    ngx_litestream_line_parse((u_char *) run->last, ngx_strlen(run->last),
-                              buf, &line);
+    end = strrchr(run->last, '}');
+    len = end ? (size_t) (end + 1 - run->last) : ngx_strlen(run->last);
+
+    (void) snprintf(also, sizeof(also), "%s", run->last + len);
+
+    ngx_litestream_line_parse((u_char *) run->last, len, buf, &line);
 
     if (!line.json) {
         return;
@@ -89,6 +98,10 @@ ngx_litestream_old_explain(ngx_litestream_run_t *run)
 
     ngx_litestream_tidy(run->last, sizeof(run->last), (char *) text->data,
                         text->len);
+
+    len = ngx_strlen(run->last);
+
+    (void) snprintf(run->last + len, sizeof(run->last) - len, "%s", also);
 }
 
 
