@@ -21,7 +21,7 @@ sub new {
 
     $self->{bin} = $class->program('rclone', 'TEST_RCLONE');
     $self->{user} = $opt{user} // "user$self->{n}";
-    $self->{password} = "the-password-of-webdav-$self->{n}";
+    $self->{password} = "p\@ss:w/rd#%41?&\$HOME-$self->{n}";
     $self->{tls} = $opt{tls};
     $self->{root} = $opt{root} // '';
 

@@ -27,7 +27,7 @@ sub new {
     if ($opt{password}) {
         $self->{bin} = $class->program('rclone', 'TEST_RCLONE');
         $self->{user} = $opt{user} // "user$self->{n}";
-        $self->{password} = "the-password-of-sftp-$self->{n}";
+        $self->{password} = "p\@ss:w/rd#%41?&\$HOME-$self->{n}";
 
     } else {
         ($self->{bin}) = grep { -x } '/usr/sbin/sshd', '/usr/bin/sshd'
