@@ -17,7 +17,7 @@ use Test::Litestream;
 use Test::Litestream::Proc qw/ children /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(22);
+    ->has_daemon(qw/litestream sqlite3/)->plan(23);
 
 my $dir = $t->testdir;
 
@@ -64,10 +64,15 @@ $t->run(wrap => $mounted);
 is($t->waitforstate('app', 'new'), 'new', 'an empty storage: new');
 
 $db->sql('CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);');
-$db->insert(5);
+$db->insert(3);
 
 is($t->waitforstate('app', 'replicating'), 'replicating', 'replicating');
 is(response(http_post('/litestream/sync/app', ''))->{status}, 200, 'synced');
+
+# the first transaction alone would be told as "a backup"
+
+$db->insert(2);
+is(response(http_post('/litestream/sync/app', ''))->{status}, 200, 'and more');
 
 my $txid = $t->database('app')->{txid};
 

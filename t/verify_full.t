@@ -247,11 +247,18 @@ sub damage {
 
     my $root = $db->sql("SELECT rootpage FROM sqlite_master WHERE name = 'i';");
 
-    $db->sql('PRAGMA writable_schema = ON; '
-        . "DELETE FROM sqlite_master WHERE name = 'i';");
+    $db->sql(<<"SQL");
+.dbconfig defensive off
+PRAGMA writable_schema = ON;
+DELETE FROM sqlite_master WHERE name = 'i';
+SQL
     $db->insert();
-    $db->sql('PRAGMA writable_schema = ON; INSERT INTO sqlite_master VALUES '
-        . "('index', 'i', 't', $root, 'CREATE INDEX i ON t (v)');");
+    $db->sql(<<"SQL");
+.dbconfig defensive off
+PRAGMA writable_schema = ON;
+INSERT INTO sqlite_master
+    VALUES ('index', 'i', 't', $root, 'CREATE INDEX i ON t (v)');
+SQL
 }
 
 
