@@ -74,8 +74,12 @@ sub conf {
         my %said = map { $_ => 1 } $example->{sh} =~ /^(\w+)=/mg;
         my %used = map { $_ => 1 } $nginx =~ /\$\{(\w+)\}/g;
 
-        join(' ', sort keys %used) eq join(' ', sort keys %env)
-            && !grep { !$said{$_} } keys %used
+        # what is not replaced Litestream finds by itself
+
+        my @names = sort keys %used ? keys %used : keys %said;
+
+        join(' ', @names) eq join(' ', sort keys %env)
+            && !grep { !$said{$_} } @names
             or die "\"$heading\" has the variables @{[ sort keys %said ]}\n";
 
         $t->write_file($file, join '', map { "$_=$env{$_}\n" } sort keys %env);
