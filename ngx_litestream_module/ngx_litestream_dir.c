@@ -626,8 +626,10 @@ ngx_litestream_dir_replica(ngx_litestream_parse_t *parse,
         dir->after.data = first.data + first.len;
         dir->after.len = path.data + path.len - dir->after.data;
 
-        dir->listed = (replica->type.len == 4
-                       && ngx_strncmp(replica->type.data, "file", 4) == 0);
+        /* the supervisor knows whether there is a key for S3 */
+
+        dir->listed = (ngx_strcmp(replica->type.data, "file") == 0
+                       || ngx_strcmp(replica->type.data, "s3") == 0);
     }
 
     return NGX_OK;

@@ -21,6 +21,9 @@
 #define NGX_LITESTREAM_SCAN_PAUSE    4000
 #define NGX_LITESTREAM_SCAN_MAX      60000
 
+/* and before a replica that could not be listed is asked again */
+#define NGX_LITESTREAM_SCAN_AGAIN    10000
+
 /* a job that says nothing for so long hangs */
 #define NGX_LITESTREAM_SCAN_HANG     30000
 
@@ -77,6 +80,12 @@ ngx_litestream_scan_init(void)
         rdir->timer.log = sup->log;
 
         st = &rdir->st;
+
+        if (ngx_strcmp(db->replica->type.data, "s3") == 0
+            && !ngx_litestream_walk_s3_able(db))
+        {
+            dirs[i]->listed = 0;
+        }
 
         st->id = dirs[i]->id;
         st->listed = (dirs[i]->listed
@@ -495,13 +504,19 @@ ngx_litestream_scan_done(ngx_litestream_job_t *job)
         return;
     }
 
-    if (rdir->dir->regex && !rdir->again) {
+    if (rdir->dir->regex && !rdir->again && res->rc != NGX_DECLINED) {
         return;
     }
 
     pause = 20 * (ngx_current_msec - rdir->began);
     pause = ngx_max(pause, NGX_LITESTREAM_SCAN_PAUSE);
     pause = ngx_min(pause, NGX_LITESTREAM_SCAN_MAX);
+
+    /* most of that was to wait for the storage */
+
+    if (res->rc == NGX_DECLINED) {
+        pause = ngx_min(pause, NGX_LITESTREAM_SCAN_AGAIN);
+    }
 
     ngx_add_timer(&rdir->timer, rdir->again ? 1 : pause);
 }

@@ -550,6 +550,10 @@ void ngx_litestream_scan_tick(void);
 
 void ngx_litestream_scan_run(ngx_litestream_job_t *job);
 
+/* ngx_litestream_walk_s3.c */
+
+ngx_uint_t ngx_litestream_walk_s3_able(ngx_litestream_db_t *db);
+
 /* ngx_litestream_walk_make.c */
 
 void ngx_litestream_walk_own(ngx_litestream_rdir_t *rdir,

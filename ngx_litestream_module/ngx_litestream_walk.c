@@ -94,10 +94,15 @@ ngx_litestream_scan_run(ngx_litestream_job_t *job)
     rc = NGX_OK;
 
     if (job->in.files) {
-        rc = w.dir->listed ? ngx_litestream_walk_list(&w) : NGX_OK;
 
         if (!w.dir->listed) {
             ngx_litestream_walk_seen(&w);
+
+        } else if (w.dir->db->replica->path.len) {
+            rc = ngx_litestream_walk_list(&w);
+
+        } else {
+            rc = ngx_litestream_walk_s3(&w);
         }
     }
 

@@ -46,6 +46,12 @@ void ngx_litestream_walk_beat(ngx_litestream_walk_t *w);
 ngx_int_t ngx_litestream_walk_list(ngx_litestream_walk_t *w);
 void ngx_litestream_walk_seen(ngx_litestream_walk_t *w);
 void ngx_litestream_walk_lost(ngx_litestream_walk_t *w);
+void ngx_litestream_walk_backup(ngx_litestream_walk_t *w, u_char *below,
+    size_t len);
+
+/* ngx_litestream_walk_s3.c */
+
+ngx_int_t ngx_litestream_walk_s3(ngx_litestream_walk_t *w);
 
 /* ngx_litestream_walk_make.c: directories above a file to be restored */
 

@@ -19,8 +19,6 @@
 static ngx_int_t ngx_litestream_walk_replicas(ngx_litestream_walk_t *w,
     int fd, ngx_uint_t depth);
 static ngx_uint_t ngx_litestream_walk_replica(int fd);
-static void ngx_litestream_walk_backup(ngx_litestream_walk_t *w,
-    u_char *below, size_t len);
 static ngx_uint_t ngx_litestream_walk_others(ngx_litestream_walk_t *w);
 
 
@@ -261,9 +259,9 @@ ngx_litestream_walk_replica(int fd)
 }
 
 
-/* its database is to be restored, unless it is here */
+/* its database, below is its path, is to be restored, unless it is here */
 
-static void
+void
 ngx_litestream_walk_backup(ngx_litestream_walk_t *w, u_char *below, size_t len)
 {
     size_t       n;
@@ -345,6 +343,12 @@ ngx_litestream_walk_lost(ngx_litestream_walk_t *w)
     ngx_litestream_rdb_t   *rdb;
 
     mounted = 0;
+
+    /* replicas that are in no directory are not looked for again */
+
+    if (w->dir->db->replica->path.len == 0) {
+        return;
+    }
 
     for (i = 0; i < ngx_litestream_sup->conf->dbs.nelts; i++) {
 

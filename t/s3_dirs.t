@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# A directory of databases with S3: new ones join the Litestream that runs;
-# lost ones are restored if they were seen from here, else that is warned of,
-# and one that is named by its own litestream_db is restored in any case.
+# A directory of databases with S3, whose bucket is listed: a machine that has
+# nothing gets back all that is there, whatever else is, and however much.  A
+# bucket that cannot be listed is said to be, and does not hold up what is here.
 
 use warnings;
 use strict;
@@ -12,123 +12,163 @@ use Test::More;
 BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
-use File::Path qw/ remove_tree /;
+use File::Path qw/ make_path remove_tree /;
 use Test::Litestream;
 use Test::Litestream::S3;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(27);
+    ->has_daemon(qw/litestream sqlite3/)->plan(38);
 
 my $s3 = Test::Litestream::S3->new($t);
 my $endpoint = $s3->endpoint;
 my $dir = $t->testdir;
+my $bucket = "$s3->{dir}/data/backups";
+
+my @names = ('a.db', 'x/b.db', 'x/y/c d&e+f.db', 'z.db');
+
+$t->db_dir($_) for qw! t t/x t/x/y !;
+
+my %db = map { $_ => Test::Litestream::DB->make("$dir/t/$_", rows => 3) }
+    @names;
 
 conf();
-
-$t->db_dir($_) for qw! t t/x !;
-
-my %db = map { $_ => Test::Litestream::DB->make("$dir/t/$_.db", rows => 3) }
-    'a', 'x/b';
-
 $s3->start();
 $t->run();
 
-is($t->waitforstate("t/$_.db", 'replicating'), 'replicating',
-    "$_: replicating") for sort keys %db;
+is($t->waitforstate("t/$_", 'replicating'), 'replicating', "$_: replicating")
+    for @names;
 
 my $d = $t->status->{directories}[0];
 
-is($d->{listed}, undef, 'its replica is not listed');
+is($d->{listed}, 1, 'its replica is listed');
 is($d->{replica}{type}, 's3', 'its type');
-ok($t->waitforlog(qr/\[warn\].*directory "t": replica "s3:\S+ cannot be listed/),
-    'that is warned of');
-
-# a new one
-
-my ($pid) = $t->litestream_pids;
-
-$db{new} = Test::Litestream::DB->make("$dir/t/new.db", rows => 3);
-
-is($t->waitforstate('t/new.db', 'replicating', 30), 'replicating',
-    'a new one: replicating');
-is($t->api('sync/t', method => 'POST', body => '')->{databases}[2]{synced}, 1,
-    'a new one: synced');
-is(join(' ', $t->litestream_pids), $pid, 'a new one: the same Litestream');
-is($t->api('verify/t/new.db', method => 'POST', body => '')->{verified}, 1,
-    'a new one: its backup restores');
-
-# lost: those that were seen are restored
-
 ok($t->quit(), 'quit');
 
-$_->remove for @db{'a', 'x/b'};
-remove_tree("$dir/t/x");
+# more objects than an answer has, of a replica that is no database of this
+# directory, and of no replica; and what only looks like one
 
+object(map { 'many.txt/0001/' . name($_) } 1 .. 1100);
+object(map { "nothing/$_" } 1 .. 1100);
+object('no.db/0000/readme.txt', 'no.db/ltx/0/x', 'no.db/000a/' . name(1),
+    'no.db/' . name(1), '0000/' . name(1), 'x/-wal/0000/' . name(1));
+
+# another machine
+
+lost();
 $t->run();
 
-is($db{$_}->count, 3, "$_: was seen, and is restored") for 'a', 'x/b';
-is($t->waitforstate("t/$_.db", 'replicating', 30), 'replicating',
-    "$_: replicating again") for 'a', 'x/b';
-
-# with the storage away, nothing that is lost is taken for new
+is(Test::Litestream::DB->new("$dir/t/$_")->count, 3, "$_: restored")
+    for @names;
+is(join(' ', sort map { $_->{alias} } @{ $t->status->{databases} }),
+    join(' ', sort map { "t/$_" } @names), 'and nothing else');
+is($t->waitforstate("t/$_", 'replicating', 30), 'replicating',
+    "$_: replicating again") for @names;
+is(scalar(my @warned = $t->read_log(qr/cannot be listed/)), 0,
+    'it can be listed');
 
 ok($t->quit(), 'quit');
 
-$db{a}->remove;
+# all are here, and the storage is away: nobody waits
+
 $s3->stop();
 
+my $begin = $t->now;
 my ($rc, $err) = $t->try_run();
 
-isnt($rc, 0, 'storage away, one is missing: nginx does not start');
-like($err, qr/database "t\/a\.db".*\Q$endpoint\E" cannot be reached/,
-    'why');
-ok(!-e $db{a}->path, 'it is not made');
+is($rc, 0, 'away, all are here: nginx starts') or diag($err);
+cmp_ok($t->now - $begin, '<', $t->ceiling(10), 'at once');
+ok($t->waituntil(sub {
+    ($t->status->{directories}[0]{error} // '') =~ qr/cannot be listed/;
+}), 'it is told');
+is($t->api('ready?db=t')->{ready}, 1, 'ready');
 
 $s3->start();
 
-# another machine: nothing of it was seen; what is named is restored
-
-remove_tree("$dir/s");
-$_->remove for values %db;
-remove_tree("$dir/t/x");
-
-conf("litestream_db named %%TESTDIR%%/t/new.db "
-    . "replica=s3://backups/t/new.db?endpoint=$endpoint&region=us-east-1;");
-$t->run();
-
-is($db{new}->count, 3, 'named: restored');
-is($t->waitforstate('named', 'replicating', 30), 'replicating',
-    'named: replicating');
-ok(!-e $db{a}->path, 'not named: not restored');
-is(join(' ', map { $_->{alias} } @{ $t->status->{databases} }), 'named',
-    'not named: not in the status');
-
-# its name is used again: the backup is not touched
-
-my $other = Test::Litestream::DB->make("$dir/t/a.db", rows => 1);
-
-is($t->waitforstate('t/a.db', 'error', 30), 'error',
-    'another one of that name: error');
-like($t->database('t/a.db')->{error}, qr/replica .* is ahead of the database/,
-    'another one of that name: why');
-is($t->api('ready?db=t')->{ready}, 1, 'another one of that name: in place');
-
-# moved away, and named: the backup is there
-
-$other->remove;
-conf("litestream_db named %%TESTDIR%%/t/a.db "
-    . "replica=s3://backups/t/a.db?endpoint=$endpoint&region=us-east-1;");
-
+ok($t->waituntil(sub { $t->status->{directories}[0]{listed} }, 60),
+    'there again: listed');
 ok($t->quit(), 'quit');
-$t->run();
 
-is($db{a}->count, 3, 'named later: its backup is restored');
+# the same with one that hangs
+
+$s3->signal('STOP');
+
+$begin = $t->now;
+($rc, $err) = $t->try_run();
+
+is($rc, 0, 'hanging, all are here: nginx starts') or diag($err);
+cmp_ok($t->now - $begin, '<', $t->ceiling(15), 'hanging: soon');
+ok($t->waituntil(sub {
+    ($t->status->{directories}[0]{error} // '')
+        =~ qr/cannot be listed: .*has not answered/;
+}), 'hanging: it is told');
+
+$s3->signal('CONT');
+ok($t->waituntil(sub { $t->status->{directories}[0]{listed} }, 60),
+    'it answers again: listed') or diag($t->status->{directories}[0]{error}, $s3->log);
+ok($t->quit(), 'quit');
+
+# nothing is here, and the storage is away, or does not like the key
+
+lost();
+$s3->stop();
+
+($rc, $err) = $t->try_run();
+
+isnt($rc, 0, 'away, nothing is here: nginx does not start');
+like($err, qr/replica "s3:\S+ cannot be listed: "\Q$endpoint\E" cannot be /,
+    'why');
+is(join(' ', glob "$dir/t/*"), '', 'nothing is made');
+
+$s3->start();
+conf('wrong-secret');
+
+($rc, $err) = $t->try_run();
+
+isnt($rc, 0, 'denied: nginx does not start');
+like($err, qr/cannot be listed: SignatureDoesNotMatch: /, 'why');
+unlike($err . join('', $t->read_log()), qr/wrong-secret/, 'no secret is shown');
+
+conf(undef, 'nosuch');
+
+($rc, $err) = $t->try_run();
+
+isnt($rc, 0, 'no bucket: nginx does not start');
+like($err, qr/cannot be listed: NoSuchBucket: /, 'why');
+
+conf();
+
+($rc, $err) = $t->try_run();
+
+is($rc, 0, 'and again: nginx starts') or diag($err);
+
+
+sub lost {
+    remove_tree("$dir/s", map { "$dir/t/$_" } '.a.db-litestream', 'x');
+    remove_tree(glob "$dir/t/*");
+    remove_tree(glob "$dir/t/.*-litestream");
+}
+
+
+sub name { return sprintf '%016x-%016x.ltx', $_[0], $_[0] }
+
+
+# below the directory's place in the bucket
+
+sub object {
+    for my $name (@_) {
+        make_path("$bucket/p/t/$name" =~ s!/[^/]+$!!r);
+
+        open my $f, '>', "$bucket/p/t/$name" or die "$name: $!\n";
+        print $f 'x';
+    }
+}
 
 
 sub conf {
-    my ($more) = @_;
+    my ($secret, $name) = @_;
 
-    $more //= '';
+    $secret //= $s3->secret;
+    $name //= 'backups';
 
     $t->write_file_expand('nginx.conf', <<"EOF");
 
@@ -143,17 +183,16 @@ http {
     %%TEST_GLOBALS_HTTP%%
 
     litestream_env      LITESTREAM_ACCESS_KEY_ID=${\ $s3->key };
-    litestream_env      LITESTREAM_SECRET_ACCESS_KEY=${\ $s3->secret };
-    litestream_restore  blocking timeout=5s;
-    litestream_replica  s3://backups region=us-east-1 endpoint=$endpoint;
+    litestream_env      LITESTREAM_SECRET_ACCESS_KEY=$secret;
+    litestream_restore  blocking timeout=15s;
+    litestream_replica  s3://$name/p endpoint=$endpoint;
     litestream_db       t %%TESTDIR%%/t/**/*.db;
-    $more
 
     server {
         listen  127.0.0.1:8080;
 
         location /litestream/ {
-            litestream_api  write=on;
+            litestream_api;
         }
     }
 }

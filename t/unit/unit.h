@@ -34,6 +34,62 @@ u_char *unit_mutate(const char *seed, size_t len, size_t *to);
 void unit_free(void);
 
 
+/* nginx's own, as in its core */
+
+ngx_int_t
+ngx_atoi(u_char *line, size_t n)
+{
+    ngx_int_t  value;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n--; line++) {
+
+        if (*line < '0' || *line > '9') {
+            return NGX_ERROR;
+        }
+
+        if (value > NGX_MAX_INT_T_VALUE / 10 - 1) {
+            return NGX_ERROR;
+        }
+
+        value = value * 10 + (*line - '0');
+    }
+
+    return value;
+}
+
+
+ngx_int_t
+ngx_hextoi(u_char *line, size_t n)
+{
+    u_char     ch;
+    ngx_int_t  value;
+
+    for (value = 0; n--; line++) {
+        ch = ngx_tolower(*line);
+
+        if (value > NGX_MAX_INT_T_VALUE / 16 - 1) {
+            return NGX_ERROR;
+        }
+
+        if (ch >= '0' && ch <= '9') {
+            value = value * 16 + (ch - '0');
+
+        } else if (ch >= 'a' && ch <= 'f') {
+            value = value * 16 + (ch - 'a' + 10);
+
+        } else {
+            return NGX_ERROR;
+        }
+    }
+
+    return value;
+}
+
+
 void
 unit_ok(ngx_uint_t pass, const char *name)
 {
