@@ -238,26 +238,24 @@ sub contents {
 }
 
 
-# an index that lacks a row of its table: it was out of the schema meanwhile
+# an index that says something else than its table: it was that of no row while
+# one was changed
 
 sub damage {
     my ($db) = @_;
 
-    $db->sql('CREATE INDEX i ON t (v);');
-
-    my $root = $db->sql("SELECT rootpage FROM sqlite_master WHERE name = 'i';");
-
-    $db->sql(<<"SQL");
+    $db->sql(<<'SQL');
 .dbconfig defensive off
+CREATE INDEX i ON t (v);
 PRAGMA writable_schema = ON;
-DELETE FROM sqlite_master WHERE name = 'i';
+UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (v) WHERE id < 0'
+    WHERE name = 'i';
 SQL
-    $db->insert();
-    $db->sql(<<"SQL");
+    $db->sql(<<'SQL');
 .dbconfig defensive off
+UPDATE t SET v = 'not in the index' WHERE id = 1;
 PRAGMA writable_schema = ON;
-INSERT INTO sqlite_master
-    VALUES ('index', 'i', 't', $root, 'CREATE INDEX i ON t (v)');
+UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (v)' WHERE name = 'i';
 SQL
 }
 
