@@ -84,18 +84,6 @@ ngx_litestream_xml_list(u_char *text, size_t len, ngx_litestream_xml_t *xml,
         } else if (ngx_litestream_xml_is(&name, "IsTruncated") && list) {
             xml->more = ngx_litestream_xml_is(&value, "true");
 
-        } else if (ngx_litestream_xml_is(&name, "NextContinuationToken")
-                   && list)
-        {
-            if (ngx_litestream_xml_decode(&value, (u_char *) xml->next,
-                                          sizeof(xml->next) - 1, &n)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            xml->next[n] = '\0';
-
         } else if (ngx_litestream_xml_is(&name, "Code") && !list) {
             ngx_litestream_copy(xml->code, sizeof(xml->code), value.data,
                                 value.len);

@@ -24,8 +24,7 @@
 
 typedef struct {
     ngx_uint_t                   keys;
-    ngx_uint_t                   more;    /* it is truncated */
-    char                         next[2048];     /* and goes on with this */
+    ngx_uint_t                   more;    /* there are others */
     char                         code[64];
     char                         message[256];
 } ngx_litestream_xml_t;
