@@ -58,7 +58,7 @@ $db->remove();
 # with a missing one makes some; a plain user has limits on files
 
 my ($pid, $wrap) = $> == 0 ? $t->own_mount($db->dir, 'size=24m')
-    : (0, ['sh', '-c', 'ulimit -f 16000; exec "$@"', 'sh']);
+    : (0, ['sh', '-c', 'ulimit -f 400000; exec "$@"', 'sh']);
 my $here = ($pid ? "/proc/$pid/root" : '') . $db->dir;
 
 $t->run(wrap => $wrap);

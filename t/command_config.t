@@ -16,7 +16,7 @@ use Test::Litestream;
 use Test::Litestream::CLI;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(26);
+    ->has_daemon(qw/litestream sqlite3/)->plan(26 - ($> && 5));
 
 my $dir = $t->testdir;
 
@@ -66,21 +66,25 @@ my ($rc, $out, $err) = cli($t, 'config');
 is("$rc$err", '0', 'exit code');
 like($out, qr/^# \Q$dir\E\/s\/\S+\/litestream.yml$/m, 'which file');
 like($out, qr/^ *- path: "?\Q$dir\E\/app\/db\.sqlite3"?$/m, 'a database');
-like($out, qr/^---$/m, 'and another group');
+like($out, qr/^---$/m, 'and another group') if $> == 0;
 is((cli($t, 'config', 'no'))[0], 2, 'unknown: exit code');
 
 ($rc, $out) = cli($t, 'config', 'app');
 
 like($out, qr/- path: "?\Q$dir\E\/app\//, 'one of them');
-unlike($out, qr/- path: "?\Q$dir\E\/web\//, 'one of them alone');
 
 # others
 
-($rc, $out, $err) = cli($t, { user => $worker }, 'config', 'app');
+if ($> == 0) {
+    unlike($out, qr/- path: "?\Q$dir\E\/web\//, 'one of them alone');
 
-is($rc, 1, 'a plain user: exit code');
-like($err, qr/may be read by root only: run this as root$/, 'a plain user');
-is($out, '', 'a plain user: nothing is shown');
+    ($rc, $out, $err) = cli($t, { user => $worker }, 'config', 'app');
+
+    is($rc, 1, 'a plain user: exit code');
+    like($err, qr/may be read by root only: run this as root$/,
+        'a plain user');
+    is($out, '', 'a plain user: nothing is shown');
+}
 
 # while nginx is down, and with whatever could be a secret
 

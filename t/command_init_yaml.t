@@ -133,7 +133,9 @@ is(accepted($t, $out), 'ok', '-env: nginx accepts it');
 # Litestream gets what it got before
 
 $t->write_file('nginx.conf', "daemon off;\npid $dir/nginx.pid;\n"
-    . $t->read_file('init.conf') =~ s!^http \{!$&\n    litestream_state_path $dir/s;\n!mr);
+    . $t->read_file('init.conf')
+        =~ s!^http \{!$&\n    litestream_state_path $dir/s;\n!mr
+        =~ s!^litestream_state_path .*\n!!mr);
 $t->run(env => { PATH => $t->litestream =~ s!/[^/]+$!!r . ":$ENV{PATH}" });
 $made = join '', map { $t->read_file($_) } glob "$dir/s/*/jobs.yml";
 

@@ -18,7 +18,7 @@ use Test::Litestream::CLI;
 use Test::Litestream::Command qw/ wait_for /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(75);
+    ->has_daemon(qw/litestream sqlite3/)->plan(75 - ($> && 1));
 
 my $dir = $t->testdir;
 
@@ -107,9 +107,11 @@ is((cli($t, 'restore', '-o', "$dir/app/", 'app'))[2],
 is((cli($t, 'restore', '-o', "$dir/no/copy", 'app'))[2],
     "nginx-litestream: directory \"$dir/no\" is missing\n",
     'no such directory');
-is((cli($t, 'restore', '-o', "$dir/copy", 'app'))[2],
-    "nginx-litestream: user $user, who is to restore it, may not write in "
-    . "\"$dir\": Permission denied\n", 'a directory of somebody else');
+if ($> == 0) {
+    is((cli($t, 'restore', '-o', "$dir/copy", 'app'))[2],
+        "nginx-litestream: user $user, who is to restore it, may not write in "
+        . "\"$dir\": Permission denied\n", 'a directory of somebody else');
+}
 
 # what nginx cares for
 

@@ -53,7 +53,9 @@ $t->write_file('backup.env', $t->read_file('backup.env')
     . 'LITESTREAM_REPLICA_ENDPOINT=' . $s3->endpoint . "\n");
 chmod 0600, "$dir/backup.env";
 
-$t->write_file_expand('nginx.conf', <<'EOC');
+my $user = $> == 0 ? 'litestream_user         root;' : '';
+
+$t->write_file_expand('nginx.conf', <<"EOC");
 
 %%TEST_GLOBALS%%
 
@@ -65,7 +67,7 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
 
-    litestream_user         root;
+    $user
     litestream_env_file     %%TESTDIR%%/backup.env;
     litestream_path_prefix  shop;
     litestream_db           default %%TESTDIR%%/app/db.sqlite3;

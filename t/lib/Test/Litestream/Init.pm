@@ -38,6 +38,10 @@ sub accepted {
     $text =~ s/listen 80;/'listen 127.0.0.1:' . port(8080) . ';'/e
         or return 'no port';
 
+    # some defaults are root's
+
+    $text =~ s!^http \{\n!$& . $t->globals_http!me if $> != 0;
+
     $t->write_file('init.conf', $text);
 
     my ($rc, $err) = _nginx($t, '-t', %env);
