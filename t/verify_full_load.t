@@ -129,13 +129,13 @@ is("$r->{status} $r->{verified}", '200 1', 'and true again')
 
 my @flipped = snapshots();
 
-flip($_) for @flipped;
+flip($_) for grep { -e } @flipped;
 $r = verify();
 
 is("$r->{status} $r->{verified}", '503 0', 'flipped');
 like($r->{error}, qr/replica cannot be restored: ./, 'flipped: why');
 
-flip($_) for @flipped;
+flip($_) for grep { -e } @flipped;
 $r = verify();
 
 is("$r->{status} $r->{verified}", '200 1', 'put right') or diag($r->{error});
