@@ -17,7 +17,7 @@ use Test::Litestream::Command qw/ ids /;
 use Test::Litestream::Proc qw/ config_of /;
 
 my $t = Test::Litestream->new()->has(qw/http/)
-    ->has_daemon(qw/litestream sqlite3/)->plan(46 - ($> && 8));
+    ->has_daemon(qw/litestream sqlite3/)->plan(46 - ($> && 16));
 
 my $dir = $t->testdir;
 
