@@ -180,7 +180,7 @@ static ngx_int_t
 ngx_litestream_copy_exec(ngx_litestream_job_t *job,
     ngx_litestream_image_t *image, ngx_litestream_run_t *run)
 {
-    char         jobs[4200], txid[20], *argv[16];
+    char         txid[20], *argv[16];
     ngx_uint_t   n;
 
     if (!ngx_litestream_kind->txid) {
@@ -189,15 +189,7 @@ ngx_litestream_copy_exec(ngx_litestream_job_t *job,
                                     ngx_litestream_copy_tick, run);
     }
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) job->rdb->db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) ngx_litestream_sup->conf->bin.data;
-    argv[n++] = "restore";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
+    n = ngx_litestream_job_argv(job, argv, "restore");
 
     if (image) {
         (void) snprintf(txid, sizeof(txid), "%016llx",

@@ -171,10 +171,9 @@ ngx_litestream_endpoint_reason(ngx_litestream_db_t *db, char *buf, size_t size)
 static ngx_int_t
 ngx_litestream_endpoint_tls(ngx_litestream_db_t *db, char *buf, size_t size)
 {
-    CURL                  *curl;
-    char                 **e, *url, *hint, error[CURL_ERROR_SIZE];
-    CURLcode               rc;
-    ngx_litestream_key_t  *key;
+    CURL      *curl;
+    char      *url, *hint, error[CURL_ERROR_SIZE];
+    CURLcode   rc;
 
     url = (char *) db->replica->endpoint.data;
 
@@ -197,24 +196,7 @@ ngx_litestream_endpoint_tls(ngx_litestream_db_t *db, char *buf, size_t size)
     (void) curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
                             (long) NGX_LITESTREAM_CONNECT);
 
-    /* as Litestream would: with its environment, not with ours */
-
-    for (e = db->group->env; *e; e++) {
-
-        if (ngx_strncmp(*e, "SSL_CERT_FILE=", 14) == 0 && (*e)[14]) {
-            (void) curl_easy_setopt(curl, CURLOPT_CAINFO, *e + 14);
-
-        } else if (ngx_strncmp(*e, "SSL_CERT_DIR=", 13) == 0 && (*e)[13]) {
-            (void) curl_easy_setopt(curl, CURLOPT_CAPATH, *e + 13);
-        }
-    }
-
-    key = ngx_litestream_replica_key(db->replica, "skip-verify");
-
-    if (key && ngx_strcmp(key->value.data, "true") == 0) {
-        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
+    ngx_litestream_endpoint_trust(db, curl);
 
     rc = curl_easy_perform(curl);
 
@@ -244,6 +226,36 @@ ngx_litestream_endpoint_tls(ngx_litestream_db_t *db, char *buf, size_t size)
                     error[0] ? error : curl_easy_strerror(rc), hint);
 
     return NGX_OK;
+}
+
+
+/*
+ * Whom a request of curl, a CURL, trusts: as Litestream would, with its
+ * environment and not with ours.  In a job.
+ */
+
+void
+ngx_litestream_endpoint_trust(ngx_litestream_db_t *db, void *curl)
+{
+    char                  *value;
+    ngx_litestream_key_t  *key;
+
+    value = ngx_litestream_group_env(db->group, "SSL_CERT_FILE", NULL);
+    if (value) {
+        (void) curl_easy_setopt(curl, CURLOPT_CAINFO, value);
+    }
+
+    value = ngx_litestream_group_env(db->group, "SSL_CERT_DIR", NULL);
+    if (value) {
+        (void) curl_easy_setopt(curl, CURLOPT_CAPATH, value);
+    }
+
+    key = ngx_litestream_replica_key(db->replica, "skip-verify");
+
+    if (key && ngx_strcmp(key->value.data, "true") == 0) {
+        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
 }
 
 

@@ -377,6 +377,29 @@ ngx_litestream_job_stopped(void)
 
 
 /*
+ * In a job: what each command of Litestream begins with that is about the
+ * database of job; the number of arguments, behind which others may come.
+ */
+
+ngx_uint_t
+ngx_litestream_job_argv(ngx_litestream_job_t *job, char **argv, char *command)
+{
+    static char  jobs[4200];
+
+    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
+                    (char *) job->rdb->db->group->dir.data);
+
+    argv[0] = (char *) ngx_litestream_sup->conf->bin.data;
+    argv[1] = command;
+    argv[2] = "-no-expand-env";
+    argv[3] = "-config";
+    argv[4] = jobs;
+
+    return 5;
+}
+
+
+/*
  * In a job: runs a program to its end, gathers its stdout and the last line
  * of its stderr.  tick is called about five times a second and returns 1 when
  * there was progress; timeout (ms) counts from the last progress.  NGX_ERROR:

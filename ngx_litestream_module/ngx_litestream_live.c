@@ -30,10 +30,7 @@ static ngx_int_t ngx_litestream_live_url(ngx_litestream_db_t *db, char *url,
     size_t size);
 static ngx_uint_t ngx_litestream_live_same(ngx_litestream_group_t *group,
     char *one, char *two, ngx_str_t *value);
-static ngx_uint_t ngx_litestream_live_token(ngx_litestream_group_t *group);
 static ngx_uint_t ngx_litestream_live_plain(ngx_str_t *text, char *also);
-static char *ngx_litestream_live_escape(char *p, char *last, ngx_str_t *text,
-    char *also);
 static void ngx_litestream_live_join(ngx_litestream_rdb_t *rdb);
 static void ngx_litestream_live_joined(ngx_litestream_call_t *call);
 static void ngx_litestream_live_part(ngx_litestream_rdb_t *rdb);
@@ -207,7 +204,7 @@ ngx_litestream_live_url(ngx_litestream_db_t *db, char *url, size_t size)
 
     /* a key of a URL has no token */
 
-    if (ngx_litestream_live_token(db->group)) {
+    if (ngx_litestream_group_env(db->group, "AWS_SESSION_TOKEN", NULL)) {
         return NGX_DECLINED;
     }
 
@@ -238,8 +235,8 @@ ngx_litestream_live_url(ngx_litestream_db_t *db, char *url, size_t size)
 
         if (ngx_strcmp(key[i].key.data, "access-key-id") == 0) {
 
-            if (!ngx_litestream_live_same(db->group, "AWS_ACCESS_KEY_ID=",
-                                          "LITESTREAM_ACCESS_KEY_ID=", value))
+            if (!ngx_litestream_live_same(db->group, "AWS_ACCESS_KEY_ID",
+                                          "LITESTREAM_ACCESS_KEY_ID", value))
             {
                 return NGX_DECLINED;
             }
@@ -249,8 +246,8 @@ ngx_litestream_live_url(ngx_litestream_db_t *db, char *url, size_t size)
 
         if (ngx_strcmp(key[i].key.data, "secret-access-key") == 0) {
 
-            if (!ngx_litestream_live_same(db->group, "AWS_SECRET_ACCESS_KEY=",
-                                          "LITESTREAM_SECRET_ACCESS_KEY=",
+            if (!ngx_litestream_live_same(db->group, "AWS_SECRET_ACCESS_KEY",
+                                          "LITESTREAM_SECRET_ACCESS_KEY",
                                           value))
             {
                 return NGX_DECLINED;
@@ -296,41 +293,12 @@ static ngx_uint_t
 ngx_litestream_live_same(ngx_litestream_group_t *group, char *one, char *two,
     ngx_str_t *value)
 {
-    char    *name, **e;
-    size_t   len;
+    char  *text;
 
-    for (name = one; name; name = (name == one) ? two : NULL) {
+    text = ngx_litestream_group_env(group, one, two);
 
-        len = ngx_strlen(name);
-
-        for (e = group->env; *e; e++) {
-
-            if (ngx_strncmp(*e, name, len) == 0 && (*e)[len]) {
-                return ngx_strlen(*e + len) == value->len
-                       && ngx_memcmp(*e + len, value->data, value->len) == 0;
-            }
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_uint_t
-ngx_litestream_live_token(ngx_litestream_group_t *group)
-{
-    char  **e;
-
-    for (e = group->env; *e; e++) {
-        if (ngx_strncmp(*e, "AWS_SESSION_TOKEN=",
-                        sizeof("AWS_SESSION_TOKEN=") - 1)
-            == 0)
-        {
-            return (*e)[sizeof("AWS_SESSION_TOKEN=") - 1] != '\0';
-        }
-    }
-
-    return 0;
+    return text && ngx_strlen(text) == value->len
+           && ngx_memcmp(text, value->data, value->len) == 0;
 }
 
 
@@ -355,9 +323,12 @@ ngx_litestream_live_plain(ngx_str_t *text, char *also)
 }
 
 
-/* what does not fit ends at last */
+/*
+ * Puts a part of a URL to p, and returns its end: all but what is never to be
+ * escaped, and the characters of also, is %HH.  What does not fit ends at last.
+ */
 
-static char *
+char *
 ngx_litestream_live_escape(char *p, char *last, ngx_str_t *text, char *also)
 {
     size_t     i;

@@ -170,7 +170,7 @@ static ngx_int_t
 ngx_litestream_list_asked(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list)
 {
-    char                    jobs[4200], *argv[10];
+    char                   *argv[10];
     ngx_uint_t              n;
     ngx_litestream_db_t    *db;
     ngx_litestream_run_t    run;
@@ -179,15 +179,7 @@ ngx_litestream_list_asked(ngx_litestream_job_t *job,
     db = job->rdb->db;
     conf = ngx_litestream_sup->conf;
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) conf->bin.data;
-    argv[n++] = "ltx";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
+    n = ngx_litestream_job_argv(job, argv, "ltx");
     argv[n++] = "-level";
     argv[n++] = "all";
     argv[n++] = "-json";

@@ -112,7 +112,7 @@ ngx_litestream_old_list(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
 static ngx_int_t
 ngx_litestream_old_command(ngx_litestream_old_ctx_t *ctx, char *command)
 {
-    char                    jobs[4200], *argv[8];
+    char                   *argv[8];
     ngx_uint_t              n;
     ngx_litestream_db_t    *db;
     ngx_litestream_job_t   *job;
@@ -123,15 +123,7 @@ ngx_litestream_old_command(ngx_litestream_old_ctx_t *ctx, char *command)
     db = job->rdb->db;
     conf = ngx_litestream_sup->conf;
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) conf->bin.data;
-    argv[n++] = command;
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
+    n = ngx_litestream_job_argv(job, argv, command);
     argv[n++] = (char *) db->path.data;
     argv[n] = NULL;
 

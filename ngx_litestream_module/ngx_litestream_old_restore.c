@@ -25,19 +25,11 @@ ngx_int_t
 ngx_litestream_old_restore(ngx_litestream_job_t *job, char *to,
     ngx_litestream_tick_pt tick, ngx_litestream_run_t *run)
 {
-    char         jobs[4200], *argv[10];
+    char        *argv[10];
     ngx_int_t    rc;
     ngx_uint_t   n;
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) job->rdb->db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) ngx_litestream_sup->conf->bin.data;
-    argv[n++] = "restore";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
+    n = ngx_litestream_job_argv(job, argv, "restore");
     argv[n++] = "-o";
     argv[n++] = to;
     argv[n++] = (char *) job->rdb->db->path.data;

@@ -448,7 +448,7 @@ static ngx_int_t
 ngx_litestream_point_exec(ngx_litestream_job_t *job, char **args,
     ngx_litestream_tick_pt tick, ngx_litestream_run_t *run)
 {
-    char                    jobs[4200], *argv[20];
+    char                   *argv[20];
     ngx_int_t               rc;
     ngx_uint_t              n, tries;
     ngx_litestream_db_t    *db;
@@ -457,15 +457,7 @@ ngx_litestream_point_exec(ngx_litestream_job_t *job, char **args,
     db = job->rdb->db;
     conf = ngx_litestream_sup->conf;
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) conf->bin.data;
-    argv[n++] = "restore";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
+    n = ngx_litestream_job_argv(job, argv, "restore");
 
     while (*args) {
         argv[n++] = *args++;

@@ -361,6 +361,36 @@ failed:
 
 
 /*
+ * A variable that the configuration gives to a group's Litestream, or else the
+ * other one, which may be NULL: its value, NULL if it is not there or empty.
+ * Supervisor and jobs, does not block.
+ */
+
+char *
+ngx_litestream_group_env(ngx_litestream_group_t *group, char *name,
+    char *other)
+{
+    char    **e;
+    size_t    len;
+
+    for ( /* void */ ; name; name = other, other = NULL) {
+
+        len = ngx_strlen(name);
+
+        for (e = group->env; *e; e++) {
+            if (ngx_strncmp(*e, name, len) == 0 && (*e)[len] == '='
+                && (*e)[len + 1])
+            {
+                return *e + len + 1;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
  * The environment of Litestream: what the configuration has made of it, and
  * directories where nothing else says which.
  */

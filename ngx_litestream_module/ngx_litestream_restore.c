@@ -168,18 +168,10 @@ ngx_int_t
 ngx_litestream_restore(ngx_litestream_job_t *job, char *to,
     ngx_litestream_tick_pt tick, ngx_litestream_run_t *run)
 {
-    char         jobs[4200], *argv[12];
+    char        *argv[12];
     ngx_uint_t   n;
 
-    (void) snprintf(jobs, sizeof(jobs), "%s/jobs.yml",
-                    (char *) job->rdb->db->group->dir.data);
-
-    n = 0;
-    argv[n++] = (char *) ngx_litestream_sup->conf->bin.data;
-    argv[n++] = "restore";
-    argv[n++] = "-no-expand-env";
-    argv[n++] = "-config";
-    argv[n++] = jobs;
+    n = ngx_litestream_job_argv(job, argv, "restore");
     argv[n++] = "-json";
     argv[n++] = "-o";
     argv[n++] = to;

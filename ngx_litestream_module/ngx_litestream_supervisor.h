@@ -613,6 +613,8 @@ void ngx_litestream_proc_add(ngx_litestream_proc_t *proc, pid_t pid,
 ngx_uint_t ngx_litestream_children(void);
 void ngx_litestream_reap(void);
 pid_t ngx_litestream_exec(ngx_litestream_exec_t *ex, ngx_log_t *log);
+char *ngx_litestream_group_env(ngx_litestream_group_t *group, char *name,
+    char *other);
 char **ngx_litestream_environ(ngx_pool_t *pool, ngx_litestream_group_t *group);
 void ngx_litestream_child_signals(void);
 void ngx_litestream_child_fds(int *keep, ngx_uint_t n);
@@ -671,6 +673,8 @@ ngx_int_t ngx_litestream_batch_add(ngx_litestream_rdb_t *rdb);
 
 ngx_uint_t ngx_litestream_live(ngx_litestream_rgroup_t *rg);
 void ngx_litestream_live_down(ngx_litestream_rgroup_t *rg);
+char *ngx_litestream_live_escape(char *p, char *last, ngx_str_t *text,
+    char *also);
 
 /* ngx_litestream_guard.c */
 
@@ -773,6 +777,7 @@ typedef struct {
 
 ngx_int_t ngx_litestream_endpoint_reason(ngx_litestream_db_t *db, char *buf,
     size_t size);
+void ngx_litestream_endpoint_trust(ngx_litestream_db_t *db, void *curl);
 void ngx_litestream_endpoint_silent(ngx_litestream_job_t *job,
     ngx_msec_t waited);
 void ngx_litestream_endpoint_explain(ngx_litestream_job_t *job,
@@ -787,6 +792,8 @@ void ngx_litestream_look_over(ngx_litestream_rdb_t *rdb);
 ngx_uint_t ngx_litestream_same_server(ngx_litestream_rdb_t *one,
     ngx_litestream_rdb_t *two);
 
+ngx_uint_t ngx_litestream_job_argv(ngx_litestream_job_t *job, char **argv,
+    char *command);
 ngx_int_t ngx_litestream_job_exec(ngx_litestream_job_t *job, char **argv,
     ngx_msec_t timeout, ngx_litestream_tick_pt tick,
     ngx_litestream_run_t *run);

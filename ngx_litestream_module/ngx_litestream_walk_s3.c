@@ -52,12 +52,8 @@ static ngx_int_t ngx_litestream_s3_request(ngx_litestream_s3_list_t *l,
 static ngx_int_t ngx_litestream_s3_url(ngx_litestream_s3_list_t *l, char *url,
     char *last);
 static void ngx_litestream_s3_options(ngx_litestream_s3_list_t *l, char *url);
-static char *ngx_litestream_s3_env(ngx_litestream_db_t *db, char *name,
-    char *other);
 static void ngx_litestream_s3_value(ngx_litestream_db_t *db, char *key,
     char *name, char *other, ngx_str_t *value);
-static char *ngx_litestream_s3_escape(char *dst, char *last, u_char *src,
-    size_t len);
 static size_t ngx_litestream_s3_write(char *p, size_t size, size_t n,
     void *data);
 static int ngx_litestream_s3_progress(void *data, curl_off_t dltotal,
@@ -252,7 +248,7 @@ static ngx_int_t
 ngx_litestream_s3_url(ngx_litestream_s3_list_t *l, char *url, char *last)
 {
     char                      *p, *host;
-    ngx_str_t                 *bucket, *before;
+    ngx_str_t                 *bucket, *before, start;
     ngx_uint_t                 style;
     ngx_litestream_key_t      *key;
     ngx_litestream_replica_t  *replica;
@@ -287,10 +283,7 @@ ngx_litestream_s3_url(ngx_litestream_s3_list_t *l, char *url, char *last)
                       style ? "" : ".", host);
 
     if (style) {
-        p = ngx_litestream_s3_escape(p, last, bucket->data, bucket->len);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
+        p = ngx_litestream_live_escape(p, last, bucket, "");
     }
 
     if ((size_t) (last - p) < 256) {
@@ -298,19 +291,28 @@ ngx_litestream_s3_url(ngx_litestream_s3_list_t *l, char *url, char *last)
     }
 
     p = stpcpy(p, "?encoding-type=url&list-type=2&max-keys=1000&prefix=");
-    p = ngx_litestream_s3_escape(p, last, before->data, before->len);
+    p = ngx_litestream_live_escape(p, last, before, "");
 
-    if (p && l->start_len) {
+    if (l->start_len) {
 
         if ((size_t) (last - p) <= sizeof("&start-after=")) {
             return NGX_ERROR;
         }
 
+        start.data = l->start;
+        start.len = l->start_len;
+
         p = stpcpy(p, "&start-after=");
-        p = ngx_litestream_s3_escape(p, last, l->start, l->start_len);
+        p = ngx_litestream_live_escape(p, last, &start, "");
     }
 
-    return p ? NGX_OK : NGX_ERROR;
+    if (p == last) {
+        return NGX_ERROR;
+    }
+
+    *p = '\0';
+
+    return NGX_OK;
 }
 
 
@@ -370,57 +372,15 @@ ngx_litestream_s3_options(ngx_litestream_s3_list_t *l, char *url)
     (void) curl_easy_setopt(curl, CURLOPT_PASSWORD, secret.data);
 
     value = (ngx_strncmp(url, "https:", 6) == 0)
-            ? ngx_litestream_s3_env(db, "HTTPS_PROXY", "https_proxy")
-            : ngx_litestream_s3_env(db, "HTTP_PROXY", "http_proxy");
+            ? ngx_litestream_group_env(db->group, "HTTPS_PROXY", "https_proxy")
+            : ngx_litestream_group_env(db->group, "HTTP_PROXY", "http_proxy");
 
     (void) curl_easy_setopt(curl, CURLOPT_PROXY, value ? value : "");
 
-    value = ngx_litestream_s3_env(db, "NO_PROXY", "no_proxy");
+    value = ngx_litestream_group_env(db->group, "NO_PROXY", "no_proxy");
     (void) curl_easy_setopt(curl, CURLOPT_NOPROXY, value ? value : "");
 
-    value = ngx_litestream_s3_env(db, "SSL_CERT_FILE", NULL);
-    if (value) {
-        (void) curl_easy_setopt(curl, CURLOPT_CAINFO, value);
-    }
-
-    value = ngx_litestream_s3_env(db, "SSL_CERT_DIR", NULL);
-    if (value) {
-        (void) curl_easy_setopt(curl, CURLOPT_CAPATH, value);
-    }
-
-    key = ngx_litestream_replica_key(db->replica, "skip-verify");
-
-    if (key && ngx_strcmp(key->value.data, "true") == 0) {
-        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        (void) curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-}
-
-
-/* a variable of Litestream's environment, NULL: it is not there, or empty */
-
-static char *
-ngx_litestream_s3_env(ngx_litestream_db_t *db, char *name, char *other)
-{
-    char    **e, *found;
-    size_t    len;
-
-    found = NULL;
-
-    for ( /* void */ ; name; name = other, other = NULL) {
-
-        len = ngx_strlen(name);
-
-        for (e = db->group->env; found == NULL && *e; e++) {
-            if (ngx_strncmp(*e, name, len) == 0 && (*e)[len] == '='
-                && (*e)[len + 1])
-            {
-                found = *e + len + 1;
-            }
-        }
-    }
-
-    return found;
+    ngx_litestream_endpoint_trust(db, curl);
 }
 
 
@@ -440,46 +400,10 @@ ngx_litestream_s3_value(ngx_litestream_db_t *db, char *key, char *name,
         return;
     }
 
-    text = ngx_litestream_s3_env(db, name, other);
+    text = ngx_litestream_group_env(db->group, name, other);
 
     value->data = (u_char *) text;
     value->len = text ? ngx_strlen(text) : 0;
-}
-
-
-/* behind what was written, NUL-ended; NULL: there is no room */
-
-static char *
-ngx_litestream_s3_escape(char *dst, char *last, u_char *src, size_t len)
-{
-    static char  hex[] = "0123456789ABCDEF";
-
-    while (len--) {
-
-        if (last - dst < 4) {
-            return NULL;
-        }
-
-        if ((*src >= 'a' && *src <= 'z') || (*src >= 'A' && *src <= 'Z')
-            || (*src >= '0' && *src <= '9') || *src == '-' || *src == '.'
-            || *src == '_' || *src == '~')
-        {
-            *dst++ = *src++;
-            continue;
-        }
-
-        *dst++ = '%';
-        *dst++ = hex[*src >> 4];
-        *dst++ = hex[*src++ & 0x0f];
-    }
-
-    if (dst >= last) {
-        return NULL;
-    }
-
-    *dst = '\0';
-
-    return dst;
 }
 
 
