@@ -247,6 +247,11 @@ ngx_int_t ngx_http_litestream_ltx_ask(ngx_http_litestream_api_t *ctx);
 
 ngx_int_t ngx_http_litestream_restore_post(ngx_http_litestream_api_t *ctx);
 
+/* where a database goes, without secrets; ngx_http_litestream_status.c */
+
+void ngx_http_litestream_replica_json(ngx_http_litestream_json_t *json,
+    ngx_litestream_replica_t *replica);
+
 /* one restore to a new file, in the status */
 
 void ngx_http_litestream_point_json(ngx_http_litestream_json_t *json,

@@ -102,20 +102,7 @@ ngx_http_litestream_ltx_render(ngx_http_litestream_question_t *q,
         ngx_http_litestream_json_bool(json, "running", 1);
     }
 
-    ngx_http_litestream_json_open(json, "replica", '{');
-
-    if (db->replica) {
-        ngx_http_litestream_json_text(json, "type", db->replica->type.data,
-                                      db->replica->type.len);
-        ngx_http_litestream_json_text(json, "url", db->replica->url.data,
-                                      db->replica->url.len);
-
-    } else {
-        ngx_http_litestream_json_null(json, "type");
-        ngx_http_litestream_json_null(json, "url");
-    }
-
-    ngx_http_litestream_json_close(json, '}');
+    ngx_http_litestream_replica_json(json, db->replica);
 
     ngx_http_litestream_ltx_sums(json, head);
 

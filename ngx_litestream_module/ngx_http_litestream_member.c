@@ -252,13 +252,7 @@ ngx_http_litestream_status_dirs(ngx_http_litestream_api_t *ctx,
                                     st.listed == NGX_LITESTREAM_LISTED);
         }
 
-        ngx_http_litestream_json_open(json, "replica", '{');
-        ngx_http_litestream_json_text(json, "type",
-                                      dirs[i]->replica->type.data,
-                                      dirs[i]->replica->type.len);
-        ngx_http_litestream_json_text(json, "url", dirs[i]->replica->url.data,
-                                      dirs[i]->replica->url.len);
-        ngx_http_litestream_json_close(json, '}');
+        ngx_http_litestream_replica_json(json, dirs[i]->replica);
 
         ngx_http_litestream_json_chars(json, "error", st.error,
                                        sizeof(st.error));

@@ -477,20 +477,7 @@ ngx_http_litestream_status_database(ngx_http_litestream_json_t *json,
     ngx_http_litestream_json_time(json, "to", st->history_to);
     ngx_http_litestream_json_close(json, '}');
 
-    ngx_http_litestream_json_open(json, "replica", '{');
-
-    if (db->replica) {
-        ngx_http_litestream_json_text(json, "type", db->replica->type.data,
-                                      db->replica->type.len);
-        ngx_http_litestream_json_text(json, "url", db->replica->url.data,
-                                      db->replica->url.len);
-
-    } else {
-        ngx_http_litestream_json_null(json, "type");
-        ngx_http_litestream_json_null(json, "url");
-    }
-
-    ngx_http_litestream_json_close(json, '}');
+    ngx_http_litestream_replica_json(json, db->replica);
 
     ngx_http_litestream_status_restore(json, st);
     ngx_http_litestream_point_json(json, &st->point);
@@ -533,12 +520,7 @@ ngx_http_litestream_status_vfs(ngx_http_litestream_json_t *json,
         ngx_http_litestream_json_text(json, "name", vfs->name.data,
                                       vfs->name.len);
 
-        ngx_http_litestream_json_open(json, "replica", '{');
-        ngx_http_litestream_json_text(json, "type", vfs->replica->type.data,
-                                      vfs->replica->type.len);
-        ngx_http_litestream_json_text(json, "url", vfs->replica->url.data,
-                                      vfs->replica->url.len);
-        ngx_http_litestream_json_close(json, '}');
+        ngx_http_litestream_replica_json(json, vfs->replica);
 
         ngx_http_litestream_json_text(json, "user", vfs->user.data,
                                       vfs->user.len);
@@ -551,6 +533,27 @@ ngx_http_litestream_status_vfs(ngx_http_litestream_json_t *json,
     }
 
     ngx_http_litestream_json_close(json, ']');
+}
+
+
+void
+ngx_http_litestream_replica_json(ngx_http_litestream_json_t *json,
+    ngx_litestream_replica_t *replica)
+{
+    ngx_http_litestream_json_open(json, "replica", '{');
+
+    if (replica) {
+        ngx_http_litestream_json_text(json, "type", replica->type.data,
+                                      replica->type.len);
+        ngx_http_litestream_json_text(json, "url", replica->url.data,
+                                      replica->url.len);
+
+    } else {
+        ngx_http_litestream_json_null(json, "type");
+        ngx_http_litestream_json_null(json, "url");
+    }
+
+    ngx_http_litestream_json_close(json, '}');
 }
 
 

@@ -205,10 +205,7 @@ ngx_litestream_listing_run(ngx_litestream_job_t *job)
     }
 
     job->result.rc = NGX_OK;
-    job->result.files = list.files;
-    job->result.txid = list.txid;
-    job->result.from = list.from;
-    job->result.to = list.to;
+    ngx_litestream_list_result(job, &list);
 }
 
 

@@ -166,6 +166,19 @@ ngx_litestream_list_all(ngx_litestream_job_t *job, ngx_litestream_list_t *list)
 }
 
 
+/* in a job: its result tells of a list, but for the files themselves */
+
+void
+ngx_litestream_list_result(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list)
+{
+    job->result.files = list->files;
+    job->result.txid = list->txid;
+    job->result.from = list->from;
+    job->result.to = list->to;
+}
+
+
 static ngx_int_t
 ngx_litestream_list_asked(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list)

@@ -415,10 +415,7 @@ ngx_litestream_place_run(ngx_litestream_job_t *job)
         return;
     }
 
-    job->result.files = list.files;
-    job->result.txid = list.txid;
-    job->result.from = list.from;
-    job->result.to = list.to;
+    ngx_litestream_list_result(job, &list);
 
     ngx_memzero(&facts, sizeof(ngx_litestream_restore_facts_t));
     facts.rc = -1;

@@ -725,6 +725,8 @@ ngx_int_t ngx_litestream_list_dir(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list);
 ngx_int_t ngx_litestream_list_all(ngx_litestream_job_t *job,
     ngx_litestream_list_t *list);
+void ngx_litestream_list_result(ngx_litestream_job_t *job,
+    ngx_litestream_list_t *list);
 int64_t ngx_litestream_restored_size(ngx_litestream_db_t *db,
     ngx_litestream_list_t *list);
 ngx_uint_t ngx_litestream_sibling(ngx_litestream_db_t *db, char *name,
